@@ -1,0 +1,65 @@
+# Everything runs in a virtual environment of the project's own; nothing needs to be activated.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+LANDING := data/landing
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-python test-integration build replay summary lint format docs clean lock
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+# The stamp is newer than the locks once they are installed.
+$(VENV)/.installed: requirements.txt requirements-demo.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.txt -r requirements-demo.txt -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.installed ## Real flights: make the data, build, show what was found
+	$(BIN)/python -m demo.generate --landing $(LANDING)
+	$(BIN)/dbt build
+	$(BIN)/python -m demo.summary
+
+build: $(VENV)/.installed ## dbt build
+	$(BIN)/dbt build
+
+replay: $(VENV)/.installed ## Build as of a moment or incident: make replay AT=2013-05-07T18:05:00Z
+	@test -n "$(AT)" || { echo 'Say when: make replay AT=2013-05-07T18:05:00Z, or AT=<incident_id of demo/incidents.csv>'; exit 2; }
+	$(BIN)/python -m demo.replay --at '$(AT)'
+
+summary: $(VENV)/.installed ## Show again what the last build found
+	$(BIN)/python -m demo.summary
+
+test: lint test-python test-integration ## Everything that CI runs
+
+test-python: $(VENV)/.installed
+	$(BIN)/pytest tests/python
+
+test-integration: $(VENV)/.installed
+	$(BIN)/pytest tests/integration
+
+lint: $(VENV)/.installed ## Python, SQL and YAML style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/sqlfluff lint models tests analyses
+
+format: $(VENV)/.installed ## Mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix models tests analyses
+
+docs: $(VENV)/.installed ## dbt docs, in target/
+	$(BIN)/dbt docs generate
+
+lock: ## Lock the dependencies anew (needs uv)
+	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
+	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
+	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
+
+LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+
+clean: ## Remove what was built, data and databases included
+	rm -rf target logs data replays *.duckdb *.duckdb.wal

@@ -1,0 +1,103 @@
+{# The other vars, one macro each: checked, with their defaults. #}
+
+{# A moment as 'YYYY-MM-DD HH:MM:SS' in UTC, or none where `value` is no date or time. A time
+   without a zone is UTC. #}
+{% macro parse_moment(value) %}
+    {% set pattern = '^\\d{4}-\\d{2}-\\d{2}([T ]\\d{2}:\\d{2}(:\\d{2}(\\.\\d{1,6})?)?(Z|[+-]\\d{2}:\\d{2})?)?$' %}
+    {% set text = value | string | upper | trim %}
+    {% if not modules.re.match(pattern, text) %}
+        {{ return(none) }}
+    {% endif %}
+    {% set parts = modules.re.match('^(\\d{4})-(\\d{2})-(\\d{2})(?:[T ](\\d{2}):(\\d{2})(?::(\\d{2}))?)?', text).groups() %}
+    {% set year, month, day, hour, minute, second = (parts[0] | int, parts[1] | int,
+        parts[2] | int, (parts[3] or 0) | int, (parts[4] or 0) | int, (parts[5] or 0) | int) %}
+    {% set lengths = [31, 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28,
+                      31, 30, 31, 30, 31, 31, 30, 31, 30, 31] %}
+    {% if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= lengths[month - 1]
+          or hour > 23 or minute > 59 or second > 59 %}
+        {{ return(none) }}
+    {% endif %}
+    {% set moment = modules.datetime.datetime(year, month, day, hour, minute, second) %}
+    {% set offset = modules.re.search('([+-])(\\d{2}):(\\d{2})$', text) %}
+    {% if offset and ':' in text[:-6] %}
+        {% set minutes = (offset.group(2) | int) * 60 + (offset.group(3) | int) %}
+        {% set shift = modules.datetime.timedelta(minutes=minutes) %}
+        {% set moment = moment - shift if offset.group(1) == '+' else moment + shift %}
+    {% endif %}
+    {{ return(moment.strftime('%Y-%m-%d %H:%M:%S')) }}
+{% endmacro %}
+
+
+{% macro as_of() %}
+    {% set given = var('as_of', none) %}
+    {% if given is none %}
+        {{ return(run_started_at.strftime('%Y-%m-%d %H:%M:%S')) }}
+    {% endif %}
+    {% set moment = ml_monitoring.parse_moment(given) %}
+    {% if moment is none %}
+        {% do ml_monitoring.config_error('as_of', 'is `' ~ given ~ '`, which is no moment.',
+            'as_of: null   # the start of the build; or "2024-01-31", "2024-01-31T18:05:00Z"') %}
+    {% endif %}
+    {{ return(moment) }}
+{% endmacro %}
+
+
+{% macro max_clock_skew_minutes() %}
+    {{ return(ml_monitoring.whole_number_var('max_clock_skew_minutes', 60, 0)) }}
+{% endmacro %}
+
+
+{% macro whole_number_var(name, default, least) %}
+    {% set value = var(name, default) %}
+    {% if value is not integer or value is sameas true or value is sameas false or value < least %}
+        {% do ml_monitoring.config_error(name, 'is `' ~ value ~ '`; it must be a whole number from '
+            ~ least ~ '.', name ~ ': ' ~ default) %}
+    {% endif %}
+    {{ return(value) }}
+{% endmacro %}
+
+
+{% macro performance_windows_days() %}
+    {% set given = var('performance_windows_days', [1, 7, 14, 30]) %}
+    {% set example = 'performance_windows_days: [1, 7, 14, 30]' %}
+    {% if given is string or given is mapping or given is not iterable or given | length == 0 %}
+        {% do ml_monitoring.config_error('performance_windows_days', 'is `' ~ given
+            ~ '`; it must be a list of days.', example) %}
+    {% endif %}
+    {% for days in given %}
+        {% if days is not integer or days is sameas true or days < 1 or days > 366 %}
+            {% do ml_monitoring.config_error('performance_windows_days', 'holds `' ~ days
+                ~ '`; each must be a whole number of days from 1 to 366.', example) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(given | unique | sort | list) }}
+{% endmacro %}
+
+
+{% macro landing_path() %}
+    {% set given = var('landing_path', 'data/landing') %}
+    {% if given is not string or given | trim == '' %}
+        {% do ml_monitoring.config_error('landing_path', 'is `' ~ given
+            ~ '`; it must be the path of a folder.', 'landing_path: data/landing') %}
+    {% endif %}
+    {{ return(given.rstrip('/')) }}
+{% endmacro %}
+
+
+{# A relation of the user's, as the parts of its name; none where the var is not set. #}
+{% macro relation_var(name) %}
+    {% set given = var(name, none) %}
+    {% if given is none %}
+        {{ return(none) }}
+    {% endif %}
+    {% set parts = given.split('.') if given is string else [] %}
+    {% if not 1 <= parts | length <= 3 or '' in parts %}
+        {% do ml_monitoring.config_error(name, 'is `' ~ given
+            ~ '`; it must name a relation.', name ~ ': my_schema.my_table') %}
+    {% endif %}
+    {{ return(api.Relation.create(
+        database=parts[-3] if parts | length == 3 else none,
+        schema=parts[-2] if parts | length >= 2 else target.schema,
+        identifier=parts[-1],
+    )) }}
+{% endmacro %}

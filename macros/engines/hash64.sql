@@ -1,0 +1,14 @@
+{# A 64-bit hash of some columns, nulls included. Compared only with hashes of one database. #}
+{% macro hash64(columns) %}
+    {{- return(adapter.dispatch('hash64', 'ml_monitoring')(columns)) -}}
+{% endmacro %}
+
+{% macro default__hash64(columns) %}hash({{ columns | join(', ') }}){% endmacro %}
+
+
+{# The fingerprint of a set of rows from their hashes: the same in any order. #}
+{% macro fingerprint(row_hash) %}
+    {{- return(adapter.dispatch('fingerprint', 'ml_monitoring')(row_hash)) -}}
+{% endmacro %}
+
+{% macro default__fingerprint(row_hash) %}hash(bit_xor({{ row_hash }}), count(*)){% endmacro %}

@@ -1,0 +1,49 @@
+{# On-run-start: stop on a wrong configuration, refuse to go back in time, and make room where
+   the shape of the inputs has changed. #}
+{% macro prepare_build() %}
+    {% if execute and flags.WHICH in ['build', 'run', 'test', 'retry'] %}
+        {% do ml_monitoring.validate_config() %}
+    {% endif %}
+    {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
+        {% do ml_monitoring.refuse_to_go_back() %}
+        {% do ml_monitoring.reset_changed_inputs() %}
+    {% endif %}
+{% endmacro %}
+
+
+{% macro refuse_to_go_back() %}
+    {% set relation = ml_monitoring.as_left_by_last_build('int_as_of') %}
+    {% if relation %}
+        {% set seen = run_query('select max(as_of)::varchar from ' ~ relation).columns[0][0] %}
+        {% if seen and seen > ml_monitoring.as_of() %}
+            {{ exceptions.raise_compiler_error(
+                "\n\n  The database has seen " ~ seen ~ " UTC; as_of " ~ ml_monitoring.as_of()
+                ~ " UTC is before that, and time only moves forward.\n\n  To look back, build in a"
+                ~ " database of its own:\n\n    make replay AT=" ~ ml_monitoring.as_of() | replace(' ', 'T')
+                ~ "Z\n    or: ML_MONITORING_PATH=replay.duckdb dbt build --vars"
+                ~ " '{as_of: \"" ~ ml_monitoring.as_of() ~ "\"}'\n"
+            ) }}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+
+{# The staging tables have columns by the configuration. Where it changed, everything is read
+   anew into new tables. The ledger goes first: were the run killed here, the next one must not
+   take the files for read. #}
+{% macro reset_changed_inputs() %}
+    {% set ledger = ml_monitoring.as_left_by_last_build('int_ingested_files') %}
+    {% set lines = ml_monitoring.as_left_by_last_build('stg_inference_lines', 'restricted') %}
+    {% if ledger %}
+        {% set changed = run_query(
+            "select count(*) from " ~ ledger ~ " where input_definition <> '"
+            ~ ml_monitoring.input_definition() ~ "'").columns[0][0] %}
+        {% if changed %}
+            {% do log('The configuration of the inputs has changed: reading every file anew.', info=true) %}
+            {% do adapter.drop_relation(ledger) %}
+        {% endif %}
+    {% endif %}
+    {% if (not ledger or changed) and lines %}
+        {% do adapter.drop_relation(lines) %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,50 @@
+{# Recompute what changed. `wanted` is a relation with one row for each key that a summary
+   should hold, and its revision: a fingerprint of what the key is made from. The summary stores
+   the revision with its rows. Before it is built, rows whose revision is not the wanted one are
+   deleted; then the keys that it lacks are built. So a late file, a removed one or a killed run
+   needs no special case, and a key that vanished takes its rows with it. #}
+
+{# The revision of a key in this model: of its data, of the configuration and of the model. #}
+{% macro revision_of(revision) %}
+    {%- set definition = local_md5(model.raw_code ~ tojson(ml_monitoring.monitored_models(), sort_keys=true)) -%}
+    {{- return(ml_monitoring.hash64([revision, "'" ~ definition ~ "'"])) -}}
+{% endmacro %}
+
+
+{# Pre-hook: delete what is stale. #}
+{% macro forget_stale(wanted, keys) %}
+    {# A Python model stores the wanted revision as it is: Jinja does not reach its body. #}
+    {% set is_python = model.language == 'python' %}
+    {% if is_incremental() %}
+        delete from {{ this }} as held
+        where not exists (
+            select 1
+            from {{ wanted }} as wanted
+            where
+                {%- for key in keys %}
+                wanted.{{ key }} = held.{{ key }} and
+                {%- endfor %}
+                {{ 'wanted.revision' if is_python else ml_monitoring.revision_of('wanted.revision') }}
+                = held.revision
+        )
+    {% endif %}
+{% endmacro %}
+
+
+{# The keys to build, with their revisions. #}
+{% macro stale_keys(wanted, keys) %}
+    select
+        {{ keys | join(', ') }},
+        {{ ml_monitoring.revision_of('wanted.revision') }} as revision
+    from {{ wanted }} as wanted
+    {% if is_incremental() %}
+    where not exists (
+        select 1
+        from {{ this }} as held
+        where
+            {%- for key in keys %}
+            wanted.{{ key }} = held.{{ key }} {{ 'and' if not loop.last }}
+            {%- endfor %}
+    )
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,244 @@
+-- Grain: one open breach, with what the summaries say of its cause, in words.
+-- First hints for who is paged; the runbook goes on from there.
+with
+
+breaches as (
+    select * from {{ ref('int_open_breaches') }}
+),
+
+-- Where is it? The hours of the breach by slice, beside those of the day before.
+slice_hours as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value as breach_slice,
+        breaches.metric,
+        hours.slice_key,
+        hours.slice_value,
+        hours.window_start >= date_trunc('hour', breaches.breached_since) as is_during,
+        sum(hours.request_count) as request_count,
+        sum(hours.error_count) as error_count,
+        sum(hours.latency_sum)::double / {{ latency_unit() }}
+        / nullif(sum(hours.latency_count), 0) as latency_mean_ms,
+        max(hours.inference_time_quantiles[2]) as inference_time_p95_ms
+    from breaches
+    inner join {{ ref('int_service_hours') }} as hours
+        on
+            breaches.model_name = hours.model_name
+            and breaches.model_version = hours.model_version
+            and breaches.role = hours.role
+            and hours.window_start < breaches.window_end
+            and hours.window_start >= breaches.breached_since - interval '25 hours'
+            and (breaches.slice_key = 'all' or hours.slice_key = 'all')
+    where breaches.metric like 'latency%' or breaches.metric like 'inference%'
+        or breaches.metric like 'error%'
+    group by all
+),
+
+slice_values as (
+    select
+        *,
+        case
+            when metric like 'error%' then error_count / nullif(request_count, 0)
+            else latency_mean_ms
+        end as value
+    from slice_hours
+),
+
+ranked_slices as (
+    select
+        during.*,
+        whole.value as whole_value,
+        row_number() over (
+            partition by during.slo_name, during.model_version, during.breach_slice
+            order by during.value / nullif(whole.value, 0) desc, during.slice_key, during.slice_value
+        ) as place
+    from slice_values as during
+    inner join slice_values as whole
+        on
+            during.slo_name = whole.slo_name
+            and during.model_version = whole.model_version
+            and during.breach_slice = whole.breach_slice
+            and whole.slice_key = 'all'
+            and whole.is_during
+    where
+        during.is_during
+        and during.slice_key <> 'all'
+        and during.request_count >= 10
+),
+
+slice_causes as (
+    select
+        slo_name,
+        model_version,
+        breach_slice as slice_value,
+        1 as place,
+        case
+            when value > 1.5 * whole_value
+                then 'it stands out in ' || slice_key || ' = ' || slice_value || ' ('
+                    || case
+                        when metric like 'error%' then round(100 * value, 1) || ' % errors'
+                        else round(value) || ' ms on average'
+                    end || ', overall '
+                    || case
+                        when metric like 'error%' then round(100 * whole_value, 1) || ' %'
+                        else round(whole_value) || ' ms'
+                    end || ')'
+            else 'no slice stands out, so look at what all requests share:'
+                || ' the service, its host, an upstream'
+        end as cause
+    from ranked_slices
+    where place = 1
+),
+
+-- Is it the model or what is around it?
+inference_causes as (
+    select
+        during.slo_name,
+        during.model_version,
+        during.breach_slice as slice_value,
+        2 as place,
+        case
+            when during.inference_time_p95_ms > 1.5 * before.inference_time_p95_ms
+                then 'the model itself is slower: inference takes '
+                    || round(during.inference_time_p95_ms) || ' ms at the p95 of its worst hour, '
+                    || round(before.inference_time_p95_ms) || ' ms the day before'
+            else 'the model itself is as fast as the day before (p95 '
+                || round(during.inference_time_p95_ms)
+                || ' ms), so the time is lost around it: an upstream, a queue, the network'
+        end as cause
+    from slice_values as during
+    inner join slice_values as before
+        on
+            during.slo_name = before.slo_name
+            and during.model_version = before.model_version
+            and during.breach_slice = before.breach_slice
+            and before.slice_key = 'all'
+            and not before.is_during
+    where
+        during.slice_key = 'all'
+        and during.is_during
+        and during.metric like 'latency%'
+        and during.inference_time_p95_ms is not null
+        and before.inference_time_p95_ms is not null
+),
+
+-- Did somebody deploy?
+deployment_causes as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        0 as place,
+        deployments.model_version || ' went ' || deployments.role || ' at '
+        || strftime(deployments.deployed_from, '%Y-%m-%d %H:%M') || ' UTC' as cause
+    from breaches
+    inner join {{ ref('stg_deployments') }} as deployments
+        on
+            breaches.model_name = deployments.model_name
+            and deployments.deployed_from <= breaches.breached_since + interval '1 hour'
+            and deployments.deployed_from > breaches.breached_since - interval '24 hours'
+),
+
+-- Does anything arrive at all?
+arrival_causes as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        3 as place,
+        case
+            when sum(hours.rejected_count) > 0
+                then 'lines arrive but ' || sum(hours.rejected_count)::bigint
+                    || ' of them were rejected (see rejected_records)'
+            else 'no line arrived for these hours, not even a bad one:'
+                || ' the service, or the shipping of its logs, stopped'
+        end as cause
+    from breaches
+    left join {{ ref('int_file_hours') }} as hours
+        on
+            breaches.model_name = hours.model_name
+            and hours.event_hour >= date_trunc('hour', breaches.breached_since)
+            and hours.event_hour < breaches.window_end
+    where breaches.metric in ('is_unexpectedly_silent', 'requests_vs_week_before')
+    group by all
+),
+
+reject_reasons as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        rejected.reject_reason,
+        rejected.file_path,
+        count(*) as reason_count
+    from breaches
+    inner join {{ ref('stg_rejected_lines') }} as rejected
+        on
+            rejected.input = 'inference_events'
+            and rejected.file_path in (
+                select file_path from {{ ref('int_file_hours') }} as hours
+                where
+                    hours.model_name = breaches.model_name
+                    and hours.rejected_count > 0
+                    and hours.event_hour >= date_trunc('hour', breaches.breached_since)
+                    and hours.event_hour < breaches.window_end
+            )
+    where breaches.metric = 'reject_rate'
+    group by all
+),
+
+reject_causes as (
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        4 as place,
+        'most are ' || arg_max(reject_reason, (reason_count, reject_reason)) || ', such as in '
+        || arg_max(file_path, (reason_count, reject_reason, file_path)) as cause
+    from reject_reasons
+    group by all
+),
+
+label_causes as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        5 as place,
+        coalesce(
+            'the newest label known is of ' || strftime(max(history.labeled_at), '%Y-%m-%d %H:%M')
+            || ' UTC',
+            'no label is known at all'
+        ) as cause
+    from breaches
+    cross join {{ ref('int_as_of') }} as clock
+    left join {{ ref('int_label_history') }} as history
+        on
+            breaches.model_name = history.model_name
+            and history.labeled_at <= clock.as_of
+    where breaches.metric like 'label%'
+    group by all
+),
+
+causes as (
+    select * from slice_causes
+    union all
+    select * from inference_causes
+    union all
+    select * from deployment_causes
+    union all
+    select * from arrival_causes
+    union all
+    select * from reject_causes
+    union all
+    select * from label_causes
+)
+
+select
+    slo_name,
+    model_version,
+    slice_value,
+    string_agg(cause, '; ' order by place, cause) as likely_cause
+from causes
+group by all

@@ -1,0 +1,63 @@
+-- Grain: one landing file of inference events, model and hour that its lines belong to. A line
+-- that was rejected for want of a model or a time counts with the last valid line of its file.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{% if is_incremental() %}
+        delete from {{ this }}
+        where file_path in (
+            select file_path from {{ ref('stg_landing_files') }}
+            where input = 'inference_events' and (is_changed or is_gone)
+        )
+    {% endif %}",
+) }}
+-- depends_on: {{ ref('stg_landing_files') }}
+
+with
+
+lines as (
+    select *
+    from {{ ref('stg_inference_lines') }}
+    where line_number > 0
+    {% if is_incremental() %}
+    and file_path in (
+        select file_path from {{ ref('stg_landing_files') }}
+        where input = 'inference_events' and is_changed
+    )
+    {% endif %}
+),
+
+files as (
+    select
+        lines.file_path,
+        arg_max(lines.model_name, lines.line_number)
+            filter (where lines.reject_reason is null) as model_name,
+        max(lines.ts) filter (where lines.reject_reason is null) as ts,
+        any_value(landing_files.modified_at) as modified_at
+    from lines
+    left join {{ ref('stg_landing_files') }} as landing_files
+        on
+            lines.file_path = landing_files.file_path
+            and landing_files.input = 'inference_events'
+    group by lines.file_path
+)
+
+select
+    lines.file_path,
+    coalesce(
+        case when lines.model_name <> '' then lines.model_name end,
+        files.model_name,
+        {% if monitored_models() | length == 1 %}
+        {{ text_literal(monitored_models()[0].name) }}
+        {% else %}
+        '(unknown)'
+        {% endif %}
+    ) as model_name,
+    date_trunc('hour', coalesce(lines.ts, files.ts, files.modified_at)) as event_hour,
+    count(*) as line_count,
+    count(lines.reject_reason) as rejected_count,
+    coalesce(sum(len(lines.field_issues)), 0)::bigint as field_issue_count,
+    count(lines.field_issues) as flawed_count
+from lines
+left join files on lines.file_path = files.file_path
+group by all

@@ -1,0 +1,38 @@
+"""Grain: one model_name, model_version, role, slice, closed window of whole days and label_view."""
+
+import pyarrow as pa
+
+from label_tables import COVERAGE, coverage_table
+
+
+def model(dbt, session):
+    dbt.config(materialized="incremental", incremental_strategy="append")
+    wanted = dbt.ref("int_coverage_windows")
+    days = dbt.ref("int_label_coverage_days")
+    held = str(dbt.this) if dbt.is_incremental else "wanted"
+    stale = session.sql(f"""
+        select days, window_size, window_end, revision from wanted
+        where not exists (
+            select 1 from {held} as held
+            where held.window_size = wanted.window_size and held.window_end = wanted.window_end
+        ) or {not dbt.is_incremental}
+        order by all
+    """).to_arrow_table()
+
+    tables = [COVERAGE.empty_table()]
+    for size in sorted(set(stale["days"].to_pylist())):
+        ends = stale.filter(pa.compute.equal(stale["days"], size))
+        rows = session.sql(
+            """
+            select * from days
+            where event_date < $last and event_date >= $first::date - to_days($size::integer)
+            order by all
+            """,
+            params={
+                "first": pa.compute.min(ends["window_end"]).as_py(),
+                "last": pa.compute.max(ends["window_end"]).as_py(),
+                "size": size,
+            },
+        ).to_arrow_table()
+        tables.append(coverage_table(rows, ends))
+    return pa.concat_tables(tables)

@@ -1,0 +1,103 @@
+-- Grain: one valid label line and event that it belongs to; one row without an event while
+-- there is none. Every version of a label is kept with the time for which it was the newest, so
+-- that what was known at a moment T is: labeled_at <= T < known_until.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{% if is_incremental() %}
+        delete from {{ this }}
+        where request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+    {% endif %}",
+) }}
+-- depends_on: {{ ref('int_affected_requests') }}
+
+with
+
+labels as (
+    select *
+    from {{ ref('stg_label_lines') }}
+    where
+        line_number > 0
+        and reject_reason is null
+        {% if is_incremental() %}
+        and request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+        {% endif %}
+),
+
+events as (
+    select *
+    from {{ ref('stg_valid_events') }}
+    {% if is_incremental() %}
+    where request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+    {% endif %}
+),
+
+pairs as (
+    select
+        labels.file_path as label_file_path,
+        labels.line_number as label_line_number,
+        labels.request_hash,
+        labels.request_id,
+        coalesce(events.model_name, labels.model_name) as model_name,
+        events.model_version,
+        events.role,
+        events.ts as event_ts,
+        events.file_path as event_file_path,
+        events.line_number as event_line_number,
+        labels.label_number,
+        labels.label_text,
+        labels.labeled_at,
+        models.task,
+        -- A label that names no model belongs to the one model that has its request.
+        min(events.model_name) over label_line
+        is distinct from max(events.model_name) over label_line as is_ambiguous
+    from labels
+    left join events
+        on
+            labels.request_hash = events.request_hash
+            and labels.request_id = events.request_id
+            and (labels.model_name is null or labels.model_name = events.model_name)
+    left join {{ ref('int_monitored_models') }} as models
+        on events.model_name = models.model_name
+    window label_line as (partition by labels.file_path, labels.line_number)
+),
+
+matched as (
+    select
+        * exclude (task, is_ambiguous),
+        case
+            when event_ts is null then 'unmatched'
+            when is_ambiguous then 'ambiguous_model'
+            when task = 'binary_classification' and coalesce(label_number, -1) not in (0, 1)
+                then 'invalid_label'
+            when task = 'regression' and label_number is null then 'invalid_label'
+            else 'matched'
+        end as match_status
+    from pairs
+),
+
+repeated as (
+    select
+        *,
+        row_number() over (
+            partition by
+                request_id, model_name, model_version, role, match_status, labeled_at,
+                label_number, label_text
+            order by label_file_path, label_line_number
+        ) > 1 as is_duplicate
+    from matched
+),
+
+final as (
+    select
+        *,
+        -- Of two versions of one moment the greater content is the newer one.
+        lead(labeled_at) over (
+            partition by
+                request_id, model_name, model_version, role, match_status, is_duplicate
+            order by labeled_at, label_number, label_text
+        ) as known_until
+    from repeated
+)
+
+select * from final

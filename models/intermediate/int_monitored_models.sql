@@ -1,0 +1,18 @@
+-- Grain: one monitored model, as configured.
+{% for model in monitored_models() %}
+select
+    {{ text_literal(model.name) }} as model_name,
+    '{{ model.task }}' as task,
+    {{ model.decision_threshold }}::double as decision_threshold,
+    {% if 'start' in model.baseline %}
+    timestamp '{{ parse_moment(model.baseline.start) }}' as baseline_start,
+    timestamp '{{ parse_moment(model.baseline.end) }}' as baseline_end,
+    {% else %}
+    null::timestamp as baseline_start,
+    null::timestamp as baseline_end,
+    {% endif %}
+    {{ model.baseline.get('days', 'null') }}::integer as baseline_days,
+    {{ model.min_label_coverage }}::double as min_label_coverage,
+    {{ model.label_grace_hours }}::double as label_grace_hours
+{{ 'union all' if not loop.last }}
+{% endfor %}

@@ -1,0 +1,38 @@
+-- Grain: one model_name, model_version, role, slice and day with requests.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ forget_stale(ref('int_event_dates'), ['event_date']) }}",
+) }}
+
+with
+
+stale_days as (
+    {{ stale_keys(ref('int_event_dates'), ['event_date']) }}
+),
+
+events as (
+    select events.*, stale_days.event_date, stale_days.revision
+    from {{ ref('stg_inference_events') }} as events
+    inner join stale_days on date_trunc('day', events.ts) = stale_days.event_date
+),
+
+sliced_events as (
+    select
+        events.*,
+        unnest({{ slices_of('events') }}, recursive := true)
+    from events
+)
+
+select
+    model_name,
+    model_version,
+    role,
+    slice_key,
+    slice_value,
+    date_trunc('day', ts) as window_start,
+    {{ service_measures() }},
+    event_date,
+    revision
+from sliced_events
+group by all

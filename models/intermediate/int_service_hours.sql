@@ -1,0 +1,38 @@
+-- Grain: one model_name, model_version, role, slice and hour with requests.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ forget_stale(ref('int_event_hours'), ['event_hour']) }}",
+) }}
+
+with
+
+stale_hours as (
+    {{ stale_keys(ref('int_event_hours'), ['event_hour']) }}
+),
+
+events as (
+    select events.*, stale_hours.event_hour, stale_hours.revision
+    from {{ ref('stg_inference_events') }} as events
+    inner join stale_hours on date_trunc('hour', events.ts) = stale_hours.event_hour
+),
+
+sliced_events as (
+    select
+        events.*,
+        unnest({{ slices_of('events') }}, recursive := true)
+    from events
+)
+
+select
+    model_name,
+    model_version,
+    role,
+    slice_key,
+    slice_value,
+    date_trunc('hour', ts) as window_start,
+    {{ service_measures() }},
+    event_hour,
+    revision
+from sliced_events
+group by all

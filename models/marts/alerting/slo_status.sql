@@ -1,0 +1,128 @@
+-- Grain: one target and the model_version and slice value that it judges now: the newest closed
+-- window that is mature, has enough requests and is not too old; else the absence of one.
+with
+
+targets as (
+    select * from {{ ref('stg_slo_targets') }} where problem is null
+),
+
+evaluations as (
+    select
+        evaluations.*,
+        targets.budget_objective,
+        evaluations.window_end
+        > clock.as_of - to_microseconds((targets.max_age_hours * 3.6e9)::bigint) as is_recent,
+        evaluations.window_end
+        > clock.as_of - greatest(interval '24 hours', evaluations.window_end - evaluations.window_start)
+            as is_last_day
+    from {{ ref('int_slo_evaluations') }} as evaluations
+    inner join targets on evaluations.slo_name = targets.slo_name
+    cross join {{ ref('int_as_of') }} as clock
+),
+
+newest as (
+    select *
+    from evaluations
+    where is_recent
+    qualify row_number() over (
+        partition by slo_name, model_version, slice_value
+        order by window_end desc
+    ) = 1
+),
+
+budgets as (
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        1 - avg(is_breached::int) / (1 - any_value(budget_objective)) as error_budget_remaining,
+        avg(is_breached::int) filter (where is_last_day) / (1 - any_value(budget_objective))
+            as burn_rate
+    from evaluations
+    group by all
+),
+
+-- Absence is judged where a version is expected to serve now.
+serving as (
+    select
+        model_name,
+        model_version,
+        role
+    from {{ ref('int_service_spans') }}
+    where is_serving
+    union
+    select
+        model_name,
+        'all' as model_version,
+        'all' as role
+    from {{ ref('int_service_spans') }}
+    where is_serving
+),
+
+absent as (
+    select
+        targets.slo_name,
+        serving.model_version,
+        'all' as slice_value
+    from targets
+    inner join serving
+        on targets.model_name = serving.model_name and targets.role = serving.role
+    where not exists (
+        select 1 from newest
+        where
+            newest.slo_name = targets.slo_name
+            and newest.model_version = serving.model_version
+    )
+),
+
+judged as (
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        window_start,
+        window_end,
+        sli_value,
+        is_breached,
+        'ok' as data_status
+    from newest
+    union all
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        null as window_start,
+        null as window_end,
+        null as sli_value,
+        null as is_breached,
+        'no_data' as data_status
+    from absent
+)
+
+select
+    targets.model_name,
+    judged.model_version,
+    targets.role,
+    targets.slice_key,
+    judged.slice_value,
+    targets.window_size,
+    judged.window_start,
+    judged.window_end,
+    targets.slo_name,
+    targets.severity,
+    targets.metric,
+    targets.comparator,
+    targets.objective,
+    judged.sli_value,
+    coalesce(judged.is_breached, targets.on_missing = 'breach') as is_breached,
+    budgets.error_budget_remaining,
+    budgets.burn_rate,
+    targets.runbook,
+    judged.data_status
+from judged
+inner join targets on judged.slo_name = targets.slo_name
+left join budgets
+    on
+        judged.slo_name = budgets.slo_name
+        and judged.model_version = budgets.model_version
+        and judged.slice_value = budgets.slice_value

@@ -1,0 +1,257 @@
+-- Grain: one line of an inference-event file; line 0 is the reader's report of the file.
+-- Every line is here, typed and judged by itself. Duplicates, and lines from the future, are
+-- told apart later, since they depend on other lines and on the time of the build.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook=["{{ forget_changed_files('inference_events') }}",
+              "{{ plan_landing('inference_events') }}"],
+) }}
+-- depends_on: {{ ref('stg_landing_files') }}
+
+{% set structs = event_structs() %}
+{% set raw_features = {} %}
+{% for name in structs.numerical_features.keys() | list + structs.categorical_features.keys() | list %}
+    {% do raw_features.update({name: 'JSON'}) %}
+{% endfor %}
+{% set raw_attributes = {} %}
+{% for name in structs.attributes %}
+    {% do raw_attributes.update({name: 'JSON'}) %}
+{% endfor %}
+{% set scalars = [
+    'request_id', 'model', 'model_version', 'role', 'ts', 'status', 'latency_ms',
+    'inference_time_ms', 'score', 'prediction', 'feature_hash', 'trace_id',
+] %}
+{% set objects = ['features', 'attributes', 'upstream', 'preprocessing'] %}
+{% set shape = {} %}
+{% for name in scalars + ['upstream', 'preprocessing'] %}
+    {% do shape.update({name: 'JSON'}) %}
+{% endfor %}
+{% do shape.update({'features': raw_features or {'(none)': 'JSON'}}) %}
+{% do shape.update({'attributes': raw_attributes or {'(none)': 'JSON'}}) %}
+{% set parts = [
+    {'prefix': 'features', 'raw': 'record.features', 'typed': 'numerical_features',
+     'members': structs.numerical_features},
+    {'prefix': 'features', 'raw': 'record.features', 'typed': 'categorical_features',
+     'members': structs.categorical_features},
+    {'prefix': 'attributes', 'raw': 'record.attributes', 'typed': 'attributes',
+     'members': structs.attributes},
+] %}
+{% set classifiers = [] %}
+{% set model_names = [] %}
+{% for model in monitored_models() %}
+    {% do model_names.append(model.name) %}
+    {% do classifiers.append(model.name) if model.task != 'regression' %}
+{% endfor %}
+
+with
+
+lines as (
+    {{ input_lines('inference_events') }}
+),
+
+records as (
+    select
+        *,
+        {{ json_record('line', shape) }} as record
+    from lines
+),
+
+typed_lines as (
+    select
+        file_path,
+        line_number,
+        file_line_count,
+        file_problem,
+        line,
+        record is not null and starts_with(ltrim(line, e' \t\r\n'), '{') as is_record,
+
+        {{ json_text('record.request_id') }} as request_id,
+        {{ json_text('record.model') }} as model_name,
+        {{ json_text('record.model_version') }} as model_version,
+        case
+            when record.role is null then 'live' else {{ json_text('record.role') }}
+        end as role,
+        {{ json_text('record.ts') }} as ts_text,
+        {{ rfc3339_timestamp('ts_text') }} as ts,
+        {{ json_number('record.status') }} as status,
+        {{ json_number('record.latency_ms') }} as latency_ms,
+        {{ json_number('record.inference_time_ms') }} as inference_time_ms,
+        {{ json_number('record.score') }} as score,
+        case
+            when starts_with(record.prediction::varchar, '"')
+                then {{ json_text('record.prediction') }}
+            -- 1, 1.0 and 1e0 are one class.
+            when isfinite({{ json_number('record.prediction') }})
+                then coalesce(
+                    case
+                        when {{ json_number('record.prediction') }} % 1 = 0
+                            then try_cast({{ json_number('record.prediction') }} as bigint)::varchar
+                    end,
+                    record.prediction::varchar
+                )
+        end as prediction,
+        {{ typed_struct('record.features', structs.numerical_features) }} as numerical_features,
+        {{ typed_struct('record.features', structs.categorical_features) }}
+            as categorical_features,
+        {{ typed_struct('record.attributes', structs.attributes) }} as attributes,
+
+        {% for name in scalars %}
+        record.{{ name }} is not null as has_{{ name }},
+        {% endfor %}
+        {% for name in ['features', 'attributes'] %}
+        -- A struct is null where the record holds something else, too.
+        record.{{ name }} is null
+        and coalesce(json_type(case when json_valid(line) then line end, '$.{{ name }}'), 'NULL')
+        not in ('NULL', 'OBJECT') as is_wrong_{{ name }},
+        {% endfor %}
+        {% for name in ['upstream', 'preprocessing'] %}
+        not starts_with(coalesce(record.{{ name }}::varchar, '{'), '{') as is_wrong_{{ name }},
+        {% endfor %}
+        not starts_with(coalesce(record.trace_id::varchar, '"'), '"') as is_wrong_trace_id,
+        not regexp_full_match(
+            coalesce(record.feature_hash::varchar, '"{{ '0' * 64 }}"'), '"[0-9a-f]{64}"'
+        ) as is_wrong_feature_hash,
+        case
+            when {{ count_untyped(parts) }} > 0 then {{ struct_issues(parts) }}
+        end as struct_issues,
+        {{ hash64(['line']) }} as row_hash
+    from records
+),
+
+typed_rows as (
+    {% if input_relation('inference_events') %}
+    select * exclude (line, ts_text), line from typed_lines where false
+    {% else %}
+    select
+        file_path,
+        line_number,
+        file_line_count,
+        file_problem,
+        null::varchar as line,
+        true as is_record,
+
+        request_id,
+        model as model_name,
+        model_version,
+        coalesce(role, 'live') as role,
+        null::varchar as ts_text,
+        case when year(ts) between 2000 and 9999 then ts end as ts,
+        status::double as status,
+        latency_ms,
+        inference_time_ms,
+        score,
+        prediction,
+        numerical_features,
+        categorical_features,
+        attributes,
+
+        {% for name in scalars %}
+        {{ name ~ ' is not null' if name not in ['feature_hash', 'trace_id'] else 'false' }}
+            as has_{{ name }},
+        {% endfor %}
+        {% for name in objects + ['trace_id', 'feature_hash'] %}
+        -- Columns of another type make the reader render the file as lines.
+        false as is_wrong_{{ name }},
+        {% endfor %}
+        null as struct_issues,
+        {{ hash64(['request_id', 'model', 'model_version', 'role', 'ts', 'status', 'latency_ms',
+                   'inference_time_ms', 'score', 'prediction', 'numerical_features',
+                   'categorical_features', 'attributes']) }} as row_hash
+    from {{ source('landing', 'inference_events_rows') }}
+    {% endif %}
+),
+
+typed as (
+    select * from typed_lines
+    union all by name
+    select * from typed_rows
+),
+
+judged as (
+    select
+        *,
+        case
+            when line_number = 0 then null
+            when not is_record then 'malformed'
+            {% for column, name in [('request_id', 'request_id'), ('model_name', 'model'),
+                                    ('model_version', 'model_version')] %}
+            when not has_{{ name }} then 'missing_{{ name }}'
+            when coalesce({{ column }}, '') = '' then 'invalid_{{ name }}'
+            {% endfor %}
+            when role is null or role not in ('live', 'shadow') then 'invalid_role'
+            when not has_ts then 'missing_ts'
+            when ts is null then 'invalid_ts'
+            when not has_status then 'missing_status'
+            when coalesce(status, 0) not between 100 and 599 or status % 1 <> 0
+                then 'invalid_status'
+        end as reject_reason,
+        case
+            when has_latency_ms then {{ number_issue('latency_ms', 'true', 0, '1e9') }}
+            else 'missing'
+        end as latency_issue,
+        {{ number_issue('inference_time_ms', 'has_inference_time_ms', 0, '1e9') }}
+            as inference_time_issue,
+        case
+            when has_score and model_name in ({{ text_literals(classifiers or ['']) }})
+                then {{ number_issue('score', 'true', 0, 1) }}
+            when has_score then {{ number_issue('score', 'true') }}
+            when status < 400 and model_name in ({{ text_literals(model_names) }}) then 'missing'
+        end as score_issue,
+        case when has_prediction and prediction is null then 'wrong_type' end as prediction_issue
+    from typed
+),
+
+final as (
+    select
+        file_path,
+        line_number,
+        file_line_count,
+        file_problem,
+        reject_reason,
+        case when reject_reason is not null then line end as raw_line,
+
+        request_id,
+        model_name,
+        model_version,
+        role,
+        ts,
+        case when reject_reason is null then status::smallint end as status,
+        case when latency_issue is null then latency_ms end as latency_ms,
+        case when inference_time_issue is null then inference_time_ms end as inference_time_ms,
+        case when score_issue is null then score end as score,
+        prediction,
+        numerical_features,
+        categorical_features,
+        attributes,
+        case
+            when reject_reason is null and line_number > 0 and (
+                coalesce(
+                    latency_issue, inference_time_issue, score_issue, prediction_issue
+                ) is not null
+                or is_wrong_features or is_wrong_attributes or is_wrong_upstream
+                or is_wrong_preprocessing or is_wrong_trace_id or is_wrong_feature_hash
+                or struct_issues is not null
+            ) then list_filter([
+                struct_pack(field := 'latency_ms', issue := latency_issue),
+                struct_pack(field := 'inference_time_ms', issue := inference_time_issue),
+                struct_pack(field := 'score', issue := score_issue),
+                struct_pack(field := 'prediction', issue := prediction_issue),
+                {% for name in objects + ['trace_id', 'feature_hash'] %}
+                struct_pack(
+                    field := '{{ name }}',
+                    issue := case when is_wrong_{{ name }} then
+                        '{{ 'invalid_format' if name == 'feature_hash' else 'wrong_type' }}' end
+                ),
+                {% endfor %}
+                struct_pack(field := '', issue := null)
+            ] || coalesce(struct_issues, []), lambda entry: entry.issue is not null)
+        end as field_issues,
+
+        {{ hash64(['request_id', 'model_name', 'model_version', 'role']) }} as identity_hash,
+        {{ hash64(['request_id']) }} as request_hash,
+        row_hash
+    from judged
+)
+
+select * from final

@@ -1,0 +1,534 @@
+"""Read landing files as Arrow streams: the dbt-duckdb plugin behind the ``landing`` sources.
+
+A staging model first says which files it wants (``landing_plan``, a DuckDB function that its
+pre-hook calls), then selects from two sources that stream them:
+
+``<input>_lines``
+    ``.jsonl`` and ``.jsonl.gz`` files line by line, and those Parquet files whose column types
+    differ from the contract, each row rendered as a line of JSON.
+``<input>_rows``
+    all other Parquet files, with typed columns; they never pass through JSON.
+
+After the lines of a file comes one row with ``line_number`` 0: the reader's own report of it,
+how many complete lines it holds and what was wrong with it. So whatever a file is like, a
+build goes on, keeps every line that can be read, and knows what could not.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+BLOCK_BYTES = 4 << 20
+BATCH_BYTES = 8 << 20
+BATCH_ROWS = 65_536
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NEWLINE = 10
+
+REPORT_FIELDS = [
+    pa.field("file_path", pa.string()),
+    pa.field("line_number", pa.int64()),
+    pa.field("file_line_count", pa.int64()),
+    pa.field("file_problem", pa.string()),
+]
+LINES_SCHEMA = pa.schema([*REPORT_FIELDS, pa.field("line", pa.large_string())])
+
+
+# What a file turned out to be
+
+
+@dataclass
+class FileReport:
+    """What the reader says of one file once it has been read."""
+
+    line_count: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str | None:
+        """The problems in words, or None."""
+        return "; ".join(self.problems) or None
+
+
+def report_batch(path: str, report: FileReport, schema: pa.Schema) -> pa.RecordBatch:
+    """One row with ``line_number`` 0 that carries ``report``; all other columns are null."""
+    columns = {
+        "file_path": pa.array([path], pa.string()),
+        "line_number": pa.array([0], pa.int64()),
+        "file_line_count": pa.array([report.line_count], pa.int64()),
+        "file_problem": pa.array([report.problem], pa.string()),
+    }
+    arrays = [columns.get(name, pa.nulls(1, schema.field(name).type)) for name in schema.names]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+# Text files
+
+
+def read_blocks(path: Path, report: FileReport) -> Iterator[bytes]:
+    """Yield the uncompressed bytes of a text file block by block.
+
+    A gzip file may have several members. Where it is cut off or damaged, what could be
+    decompressed before is yielded and the problem is noted in ``report``.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.suffix != ".gz":
+                while block := file.read(BLOCK_BYTES):
+                    yield block
+                return
+            inflate = None
+            while block := file.read(BLOCK_BYTES):
+                while block:
+                    inflate = inflate or zlib.decompressobj(wbits=31)
+                    yield inflate.decompress(block)
+                    block = inflate.unused_data
+                    if inflate.eof:
+                        inflate = None
+                        # Writers may pad the end of a member with zero bytes.
+                        block = block.lstrip(b"\0")
+            if inflate is not None:
+                report.problems.append("gzip file is cut off")
+    except zlib.error as error:
+        report.problems.append(f"damaged gzip file ({error})")
+    except OSError as error:
+        report.problems.append(f"cannot be read ({error.strerror or error})")
+
+
+def complete_lines(path: Path, report: FileReport) -> Iterator[bytes]:
+    """Yield the bytes of a text file in blocks that end with a newline.
+
+    An unterminated last line is still being written: it is left out and noted.
+    """
+    rest = b""
+    is_first = True
+    for block in read_blocks(path, report):
+        block = rest + block
+        if is_first and len(block) >= len(BYTE_ORDER_MARK):
+            block = block.removeprefix(BYTE_ORDER_MARK)
+            is_first = False
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield block[:end]
+        rest = block[end:]
+    if rest.strip():
+        report.problems.append(f"last line is incomplete ({len(rest)} bytes wait for its end)")
+
+
+def split_lines(block: bytes) -> tuple[pa.Array, np.ndarray]:
+    r"""Split a block that ends with a newline.
+
+    Returns
+    -------
+    lines : pa.Array of large_string
+        The lines without their newline, blank ones left out. Bytes that are not UTF-8 are
+        escaped (``\xff``), which is not JSON, so that such a line is rejected, not lost.
+    positions : ndarray of int64
+        The place of each of them among all lines of the block, from 0.
+    """
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == NEWLINE)
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        escaped = [
+            line.decode(errors="backslashreplace").encode() for line in block[:-1].split(b"\n")
+        ]
+        block = b"\n".join(escaped) + b"\n"
+        ends = np.cumsum([len(line) + 1 for line in escaped]) - 1
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    # The newline stays in the buffer between two lines: an array needs one offset per end,
+    # so each line takes its newline along and is trimmed by Arrow, outside the GIL.
+    offsets = np.concatenate([starts, [len(block)]]).astype(np.int64)
+    lines = pa.Array.from_buffers(
+        pa.large_string(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block)]
+    )
+    lines = pc.ascii_trim(lines, " \t\r\n")
+    is_filled = pc.not_equal(pc.binary_length(lines), 0)
+    if pc.all(is_filled).as_py():
+        return lines, np.arange(len(ends))
+    return lines.filter(is_filled), np.flatnonzero(is_filled.to_numpy(zero_copy_only=False))
+
+
+def text_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
+    """Yield a text file's lines as batches of ``LINES_SCHEMA``, then its report."""
+    report = FileReport()
+    seen = 0
+    for block in complete_lines(path, report):
+        lines, positions = split_lines(block)
+        yield lines_batch(name, lines, seen + positions + 1)
+        seen += block.count(b"\n")
+        report.line_count += len(lines)
+    yield report_batch(name, report, LINES_SCHEMA)
+
+
+def lines_batch(name: str, lines: pa.Array, line_numbers: np.ndarray) -> pa.RecordBatch:
+    """Make a batch of ``LINES_SCHEMA`` from the lines of one file."""
+    size = len(lines)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.repeat(pa.scalar(name, pa.string()), size),
+            pa.array(line_numbers, pa.int64()),
+            pa.nulls(size, pa.int64()),
+            pa.nulls(size, pa.string()),
+            lines,
+        ],
+        schema=LINES_SCHEMA,
+    )
+
+
+# Parquet files
+
+is_text = pa.types.is_string, pa.types.is_large_string
+is_whole = (pa.types.is_integer,)
+is_numeric = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+is_class = (*is_text, pa.types.is_integer)
+is_category = (*is_class, pa.types.is_boolean)
+
+#: For each kind of value: the Arrow types that are read as they are, and the type they become.
+KINDS: dict[str, tuple[tuple[Callable[[pa.DataType], bool], ...], pa.DataType]] = {
+    "text": (is_text, pa.string()),
+    "integer": (is_whole, pa.int64()),
+    "number": (is_numeric, pa.float64()),
+    "instant": ((pa.types.is_timestamp,), pa.timestamp("us")),
+    "class": (is_class, pa.string()),
+    "category": (is_category, pa.string()),
+    "boolean": ((pa.types.is_boolean,), pa.string()),
+}
+
+EVENT_COLUMNS = {
+    "request_id": "text",
+    "model": "text",
+    "model_version": "text",
+    "role": "text",
+    "ts": "instant",
+    "status": "integer",
+    "latency_ms": "number",
+    "inference_time_ms": "number",
+    "score": "number",
+    "prediction": "class",
+}
+LABEL_COLUMNS = {
+    "request_id": "text",
+    "model": "text",
+    "labeled_at": "instant",
+}
+#: Columns that are checked but not kept.
+EVENT_UNKEPT = ("upstream", "preprocessing", "feature_hash", "trace_id")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The typed columns of a ``_rows`` source.
+
+    Attributes
+    ----------
+    columns : dict of str to kind
+        Top-level columns.
+    structs : dict of str to (str, dict of str to kind)
+        For each struct of the result: the column that it is read from, and its fields.
+    label : bool
+        Whether a column ``label`` is read, as ``label_number`` or ``label_text``.
+    """
+
+    columns: dict[str, str]
+    structs: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
+    label: bool = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the source."""
+        fields = [pa.field(name, KINDS[kind][1]) for name, kind in self.columns.items()]
+        if self.label:
+            fields += [
+                pa.field("label_number", pa.float64()),
+                pa.field("label_text", pa.string()),
+            ]
+        for name, (_, members) in self.structs.items():
+            fields.append(pa.field(name, struct_type(members)))
+        return pa.schema([*REPORT_FIELDS, *fields])
+
+    def fits(self, schema: pa.Schema) -> bool:
+        """Whether a file of this schema can be read without passing through JSON."""
+        if len(set(schema.names)) < len(schema.names):
+            return False
+        types = {name: schema.field(name).type for name in schema.names}
+        for name, kind in self.columns.items():
+            if name in types and not is_readable(types[name], kind):
+                return False
+        if self.label:
+            found = types.get("label", pa.null())
+            if not (is_readable(found, "number") or is_readable(found, "text")):
+                return False
+        for source, members in self.structs.values():
+            found = types.get(source, pa.null())
+            if pa.types.is_null(found):
+                continue
+            if not pa.types.is_struct(found):
+                return False
+            inner = {found.field(i).name: found.field(i).type for i in range(found.num_fields)}
+            for name, kind in members.items():
+                if name in inner and not is_readable(inner[name], kind):
+                    return False
+        return all(is_unkept_readable(name, types[name]) for name in EVENT_UNKEPT if name in types)
+
+
+def struct_type(members: dict[str, str]) -> pa.StructType:
+    """Struct of ``members``; an empty struct is not allowed, so it gets a field `(none)`."""
+    fields = [pa.field(name, KINDS[kind][1]) for name, kind in members.items()]
+    return pa.struct(fields or [pa.field("(none)", pa.string())])
+
+
+def is_readable(found: pa.DataType, kind: str) -> bool:
+    """Whether a column of type ``found`` is read as ``kind`` without a look at each value."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    return pa.types.is_null(found) or any(check(found) for check in KINDS[kind][0])
+
+
+def is_unkept_readable(name: str, found: pa.DataType) -> bool:
+    """Whether every value of an unkept column is valid by its type alone."""
+    if pa.types.is_null(found):
+        return True
+    if name in ("upstream", "preprocessing"):
+        return pa.types.is_struct(found) or pa.types.is_map(found)
+    return name == "trace_id" and is_readable(found, "text")
+
+
+def as_kind(values: pa.Array, kind: str) -> pa.Array:
+    """Convert a readable column to the type of its kind."""
+    target = KINDS[kind][1]
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if kind == "instant" and not pa.types.is_null(values.type):
+        # Without a zone it is UTC by contract; with one, Arrow already stores UTC.
+        return values.cast(pa.timestamp(values.type.unit)).cast(target, safe=False)
+    return values.cast(target, safe=False)
+
+
+def typed_batch(batch: pa.RecordBatch, name: str, first: int, shape: Shape) -> pa.RecordBatch:
+    """Turn rows of a Parquet file that fits ``shape`` into a batch of its schema."""
+    size = batch.num_rows
+    schema = shape.schema
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    made: dict[str, pa.Array] = {
+        "file_path": pa.repeat(pa.scalar(name, pa.string()), size),
+        "line_number": pa.array(np.arange(first, first + size), pa.int64()),
+    }
+    for column, kind in shape.columns.items():
+        if column in columns:
+            made[column] = as_kind(columns[column], kind)
+    if shape.label and "label" in columns:
+        label = columns["label"]
+        kind = "number" if is_readable(label.type, "number") else "text"
+        made[f"label_{kind}"] = as_kind(label, kind)
+    for struct, (source, members) in shape.structs.items():
+        found = columns.get(source)
+        if found is None or not pa.types.is_struct(found.type) or not members:
+            continue
+        names = [found.type.field(i).name for i in range(found.type.num_fields)]
+        # flatten() gives a null child where the struct itself is null; field() would not.
+        inner = dict(zip(names, found.flatten(), strict=True))
+        made[struct] = pa.StructArray.from_arrays(
+            [
+                as_kind(inner[member], kind) if member in inner else pa.nulls(size, KINDS[kind][1])
+                for member, kind in members.items()
+            ],
+            fields=list(struct_type(members)),
+        )
+    arrays = [made.get(field.name, pa.nulls(size, field.type)) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def json_value(value: Any) -> Any:
+    """Render what JSON has no type for, for ``json.dumps(default=...)``."""
+    if isinstance(value, datetime):
+        # Without a zone it is UTC by contract, as in a file that fits.
+        instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return instant.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return str(value)
+
+
+def parquet_batches(
+    path: Path, name: str, shape: Shape, as_lines: bool
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file, typed or as lines of JSON, then its report."""
+    report = FileReport()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                first = report.line_count + 1
+                if as_lines:
+                    rendered = [
+                        json.dumps(row, default=json_value, ensure_ascii=False)
+                        .encode(errors="backslashreplace")
+                        .decode()
+                        for row in batch.to_pylist()
+                    ]
+                    numbers = np.arange(first, first + len(rendered))
+                    yield lines_batch(name, pa.array(rendered, pa.large_string()), numbers)
+                else:
+                    yield typed_batch(batch, name, first, shape)
+                report.line_count += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
+        report.problems.append(f"cannot be read as Parquet ({str(error).splitlines()[0]})")
+    yield report_batch(name, report, LINES_SCHEMA if as_lines else shape.schema)
+
+
+def fits(path: Path, shape: Shape) -> bool:
+    """Whether a Parquet file can be read typed; a damaged one is reported by its reader."""
+    try:
+        return shape.fits(pq.read_schema(path))
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+
+
+# The plugin
+
+
+class Stream:
+    """A stream that can be opened again and again, as DuckDB does to bind and to scan."""
+
+    def __init__(self, schema: pa.Schema, batches: Callable[[], Iterator[pa.RecordBatch]]):
+        self._schema = schema
+        self._batches = batches
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Open the stream (Arrow PyCapsule interface)."""
+        reader = pa.RecordBatchReader.from_batches(self._schema, gathered(self._batches()))
+        return reader.__arrow_c_stream__(requested_schema)
+
+
+def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join small batches, so that a thousand small files cost what a large one costs."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        waiting.append(batch)
+        size += batch.nbytes
+        if size >= BATCH_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
+@dataclass
+class Plan:
+    """The files that the next scan of an input reads, as (path, name) pairs."""
+
+    text: list[tuple[Path, str]] = field(default_factory=list)
+    parquet_as_lines: list[tuple[Path, str]] = field(default_factory=list)
+    parquet: list[tuple[Path, str]] = field(default_factory=list)
+
+
+class Plugin(BasePlugin):
+    """Serves the ``landing`` sources and registers ``landing_plan`` in DuckDB."""
+
+    def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002
+        """Start without a plan: until a staging model makes one, sources are empty."""
+        self._plans: dict[str, Plan] = {}
+        self._shapes: dict[str, Shape] = {"labels": Shape(LABEL_COLUMNS, label=True)}
+
+    def configure_connection(self, conn: Any) -> None:
+        """Register ``landing_plan(input, folder, file_paths)``, which returns their number."""
+        conn.create_function(
+            "landing_plan",
+            self._plan,
+            ["VARCHAR", "VARCHAR", "VARCHAR[]"],
+            "BIGINT",
+            null_handling="special",
+            side_effects=True,
+        )
+
+    def load(self, source_config: Any) -> Stream:
+        """Give the stream of a source; its meta names the input, the form and the shape."""
+        name = source_config["input"]
+        if name == "inference_events":
+            self._shapes[name] = event_shape(source_config["monitored_models"])
+        shape = self._shapes[name]
+        if source_config["form"] == "lines":
+            return Stream(LINES_SCHEMA, lambda: self._lines(name))
+        return Stream(shape.schema, lambda: self._rows(name))
+
+    def default_materialization(self) -> str:
+        """Make sources views, so that files are read when a staging model selects from them."""
+        return "view"
+
+    def _plan(self, name: str, folder: str, file_paths: list[str] | None) -> int:
+        plan = Plan()
+        for file_path in file_paths or []:
+            entry = (Path(folder) / file_path, file_path)
+            if entry[0].suffix != ".parquet":
+                plan.text.append(entry)
+            elif fits(entry[0], self._shapes[name]):
+                plan.parquet.append(entry)
+            else:
+                plan.parquet_as_lines.append(entry)
+        self._plans[name] = plan
+        return len(file_paths or [])
+
+    def _lines(self, name: str) -> Iterator[pa.RecordBatch]:
+        plan = self._plans.get(name, Plan())
+        for path, file_path in plan.text:
+            yield from text_batches(path, file_path)
+        for path, file_path in plan.parquet_as_lines:
+            yield from parquet_batches(path, file_path, self._shapes[name], as_lines=True)
+
+    def _rows(self, name: str) -> Iterator[pa.RecordBatch]:
+        plan = self._plans.get(name, Plan())
+        for path, file_path in plan.parquet:
+            yield from parquet_batches(path, file_path, self._shapes[name], as_lines=False)
+
+
+def event_shape(monitored_models: list[dict[str, Any]]) -> Shape:
+    """Shape of the inference events of some models: their features and what they slice by.
+
+    The SQL counterpart is the macro ``event_structs``.
+
+    Parameters
+    ----------
+    monitored_models : list of dict
+        The var of that name, already validated.
+    """
+    numerical: dict[str, str] = {}
+    categorical: dict[str, str] = {}
+    attributes: dict[str, str] = {}
+    for model in monitored_models:
+        for feature in model["features"]:
+            name, kind = feature["name"], feature["type"]
+            if kind == "numerical":
+                numerical[name] = "number"
+            else:
+                kind = "boolean" if kind == "boolean" else "category"
+                categorical[name] = kind if categorical.get(name, kind) == kind else "category"
+        features = {feature["name"].lower() for feature in model["features"]}
+        for entry in model.get("slices", []):
+            name = entry if isinstance(entry, str) else entry["name"]
+            if name.lower() not in features:
+                attributes[name] = "category"
+    return Shape(
+        EVENT_COLUMNS,
+        {
+            "numerical_features": ("features", numerical),
+            "categorical_features": ("features", categorical),
+            "attributes": ("attributes", attributes),
+        },
+    )
