@@ -17,6 +17,7 @@ build goes on, keeps every line that can be read, and knows what could not.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,13 @@ BATCH_BYTES = 8 << 20
 BATCH_ROWS = 65_536
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NEWLINE = 10
+#: Half of an escaped UTF-16 pair, as JavaScript and Python write it for a cut-off emoji. It would
+#: make the whole line no JSON. A backslash that is itself escaped begins no escape.
+LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)"
+    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 REPORT_FIELDS = [
     pa.field("file_path", pa.string()),
@@ -138,6 +146,8 @@ def split_lines(block: bytes) -> tuple[pa.Array, np.ndarray]:
     positions : ndarray of int64
         The place of each of them among all lines of the block, from 0.
     """
+    if b"\\ud" in block or b"\\uD" in block:
+        block = LONE_SURROGATE.sub(rb"\1\\ufffd", block)
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == NEWLINE)
     try:
         block.decode()

@@ -1,6 +1,12 @@
 {# On-run-start: stop on a wrong configuration, refuse to go back in time, and make room where
    the shape of the inputs has changed. #}
 {% macro prepare_build() %}
+    {# dbt-duckdb registers a plugin's source when a model that reads it is compiled. Two threads
+       that do so at once can trip over each other, so all are registered here. #}
+    {% for input in ['inference_events', 'labels'] if not ml_monitoring.input_relation(input) %}
+        {% do source('landing', input ~ '_lines') %}
+        {% do source('landing', input ~ '_rows') %}
+    {% endfor %}
     {% if execute and flags.WHICH in ['build', 'run', 'test', 'retry'] %}
         {% do ml_monitoring.validate_config() %}
     {% endif %}

@@ -2,5 +2,5 @@
 {% macro is_still_growing() -%}
     coverage.label_view = 'as_known'
     and coverage.window_end
-    + to_microseconds((coalesce(models.label_grace_hours, 0) * 3.6e9)::bigint) > clock.as_of
+    + to_microseconds((models.label_grace_hours * 3.6e9)::bigint) > clock.as_of
 {%- endmacro %}

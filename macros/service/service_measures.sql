@@ -22,8 +22,9 @@
    in the lowest bin and read as 0. #}
 {% macro latency_bin(latency_ms) -%}
     case
+        -- Not else: greatest() passes over a null.
         when {{ latency_ms }} <= 0.001 then -177
-        else greatest(ceil(ln({{ latency_ms }}) / ln(1.04)), -176)::integer
+        when {{ latency_ms }} > 0.001 then greatest(ceil(ln({{ latency_ms }}) / ln(1.04)), -176)::integer
     end
 {%- endmacro %}
 

@@ -29,6 +29,12 @@ final as (
     where
         label_file_path in (select file_path from files where input = 'labels')
         or event_file_path in (select file_path from files where input = 'inference_events')
+    union
+    -- An event that was from the future when its label was matched, and is no more.
+    select history.request_hash
+    from {{ history }} as history
+    cross join {{ ref('int_as_of') }} as clock
+    where history.event_ts > history.built_until and history.event_ts <= clock.held_after
     {% endif %}
 )
 

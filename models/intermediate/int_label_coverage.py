@@ -35,4 +35,5 @@ def model(dbt, session):
             },
         ).to_arrow_table()
         tables.append(coverage_table(rows, ends))
-    return pa.concat_tables(tables)
+    # A relation stays on this cursor, in the transaction that has deleted what is stale.
+    return session.from_arrow(pa.concat_tables(tables))

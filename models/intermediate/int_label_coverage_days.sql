@@ -48,7 +48,7 @@ labelled as (
             time_bucket(
                 interval '1 day',
                 first_labels.labeled_at
-                - to_microseconds((coalesce(models.label_grace_hours, 0) * 3.6e9)::bigint)
+                - to_microseconds((models.label_grace_hours * 3.6e9)::bigint)
                 + interval '1 day' - interval '1 microsecond'
             )
         )::date as known_on
@@ -60,7 +60,8 @@ labelled as (
             and predictions.model_version = first_labels.model_version
             and predictions.role = first_labels.role
             and predictions.request_id = first_labels.request_id
-    left join {{ ref('int_monitored_models') }} as models
+    -- A model that nobody described has service levels only.
+    inner join {{ ref('int_monitored_models') }} as models
         on predictions.model_name = models.model_name
 ),
 

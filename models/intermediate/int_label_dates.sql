@@ -15,7 +15,6 @@ labels as (
     where
         history.match_status = 'matched'
         and not history.is_duplicate
-        and history.event_ts <= clock.held_after
         and history.labeled_at <= clock.held_after
     group by event_date
 )

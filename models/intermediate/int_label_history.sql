@@ -24,11 +24,16 @@ labels as (
         {% endif %}
 ),
 
+-- Those from the future are here too, so that it shows when their time has come.
 events as (
-    select *
-    from {{ ref('stg_valid_events') }}
+    select
+        valid_events.*,
+        clock.held_after,
+        valid_events.ts > clock.held_after as is_held
+    from {{ ref('stg_valid_events') }} as valid_events
+    cross join {{ ref('int_as_of') }} as clock
     {% if is_incremental() %}
-    where request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+    where valid_events.request_hash in (select request_hash from {{ ref('int_affected_requests') }})
     {% endif %}
 ),
 
@@ -47,10 +52,14 @@ pairs as (
         labels.label_number,
         labels.label_text,
         labels.labeled_at,
+        events.is_held,
+        events.held_after as built_until,
         models.task,
         -- A label that names no model belongs to the one model that has its request.
-        min(events.model_name) over label_line
-        is distinct from max(events.model_name) over label_line as is_ambiguous
+        min(case when not events.is_held then events.model_name end) over label_line
+        is distinct from
+        max(case when not events.is_held then events.model_name end) over label_line
+            as is_ambiguous
     from labels
     left join events
         on
@@ -64,9 +73,10 @@ pairs as (
 
 matched as (
     select
-        * exclude (task, is_ambiguous),
+        * exclude (task, is_ambiguous, is_held),
         case
             when event_ts is null then 'unmatched'
+            when is_held then 'held'
             when is_ambiguous then 'ambiguous_model'
             when task = 'binary_classification' and coalesce(label_number, -1) not in (0, 1)
                 then 'invalid_label'

@@ -4,14 +4,14 @@ names. Windows under an hour end each minute, under a day each hour, all others 
 
 import pyarrow as pa
 
-from service_tables import SERVICE_WINDOWS, rolling_table
+from service_tables import MINUTE_US, SERVICE_WINDOWS, rolling_table
 from windows import consecutive_runs
 
-HOUR_US = 3_600_000_000
+HOUR_US = 60 * MINUTE_US
 MEASURES = """
     request_count, error_count, latency_count,
-    (latency_sum % 4294967296)::bigint as latency_low,
-    (latency_sum // 4294967296)::bigint as latency_high,
+    coalesce(latency_sum % 4294967296, 0)::bigint as latency_low,
+    coalesce(latency_sum // 4294967296, 0)::bigint as latency_high,
     latency_max_ms, latency_histogram, inference_time_histogram
 """
 
@@ -49,11 +49,12 @@ def model(dbt, session):
             rows = session.sql(
                 """
                 select * from source
-                where slice_key = $slice_key and window_start < make_timestamp($run_end::bigint)
-                    and window_start >= make_timestamp(($run_start - $width * 60000000)::bigint)
+                where slice_key = $slice_key and window_start < make_timestamp($last)
+                    and window_start >= make_timestamp($first)
                 """,
-                params={"slice_key": slice_key, "width": width}
-                | {"run_start": int(run.start), "run_end": int(run.stop)},
+                params={"slice_key": slice_key, "last": run.stop}
+                | {"first": run.start - width * MINUTE_US},
             ).to_arrow_table()
             tables.append(rolling_table(rows, spans, stale, run, width=width, **key))
-    return pa.concat_tables(tables)
+    # A relation stays on this cursor, in the transaction that has deleted what is stale.
+    return session.from_arrow(pa.concat_tables(tables))

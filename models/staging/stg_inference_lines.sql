@@ -100,8 +100,13 @@ typed_lines as (
         record.{{ name }} is not null as has_{{ name }},
         {% endfor %}
         {% for name in ['features', 'attributes'] %}
-        -- A struct is null where the record holds something else, too.
-        record.{{ name }} is null
+        -- What is no object reads as a struct of nulls: only then is it worth a second look.
+        coalesce(
+            {% for member in shape[name] %}
+            record.{{ name }}.{{ adapter.quote(member) }},
+            {% endfor %}
+            null
+        ) is null
         and coalesce(json_type(case when json_valid(line) then line end, '$.{{ name }}'), 'NULL')
         not in ('NULL', 'OBJECT') as is_wrong_{{ name }},
         {% endfor %}

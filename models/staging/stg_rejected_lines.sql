@@ -38,4 +38,3 @@ cross join {{ ref('int_as_of') }} as clock
 where
     history.match_status in ('ambiguous_model', 'invalid_label')
     and history.labeled_at <= clock.held_after
-    and history.event_ts <= clock.held_after

@@ -12,7 +12,7 @@ label_lines as (
         case
             when any_value(history.labeled_at) > any_value(clock.held_after) then 'held'
             when bool_and(
-                history.match_status = 'unmatched' or history.event_ts > clock.held_after
+                history.match_status in ('unmatched', 'held')
             ) then 'unmatched'
             when bool_or(history.match_status in ('ambiguous_model', 'invalid_label'))
                 then 'rejected'

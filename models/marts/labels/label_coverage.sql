@@ -21,5 +21,5 @@ select
     case when {{ is_still_growing() }} then 'immature' else 'ok' end as data_status
 from {{ ref('int_label_coverage') }} as coverage
 cross join {{ ref('int_as_of') }} as clock
-left join {{ ref('int_monitored_models') }} as models
+inner join {{ ref('int_monitored_models') }} as models
     on coverage.model_name = models.model_name

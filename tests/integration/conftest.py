@@ -1,0 +1,29 @@
+import subprocess
+import sys
+
+import pytest
+from tests.integration.warehouse import PROJECT, Warehouse
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    return Warehouse(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_warehouse(tmp_path_factory):
+    """One warehouse for tests that only read what one build made."""
+    return Warehouse(tmp_path_factory.mktemp("warehouse"))
+
+
+@pytest.fixture(scope="session")
+def demo_landing(tmp_path_factory):
+    """Twelve days of the demo's landing files, an incident of bad lines among them."""
+    landing = tmp_path_factory.mktemp("demo") / "landing"
+    subprocess.run(
+        [sys.executable, "-m", "demo.generate", "--landing", str(landing), "--quiet"]
+        + ["--start", "2013-08-13", "--end", "2013-08-25"],
+        cwd=PROJECT,
+        check=True,
+    )
+    return landing

@@ -1,0 +1,125 @@
+"""A warehouse of its own for a test: write landing files, build, query."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+PROJECT = Path(__file__).parents[2]
+DBT = Path(sys.executable).with_name("dbt")
+
+MODEL = {
+    "name": "churn",
+    "task": "binary_classification",
+    "baseline": {"start": "2024-01-01", "end": "2024-01-08"},
+    "features": [
+        {"name": "age", "type": "numerical"},
+        {"name": "plan", "type": "categorical"},
+        {"name": "is_new", "type": "boolean"},
+    ],
+    "slices": ["plan", "country"],
+}
+
+
+@dataclass
+class Build:
+    """What a dbt command returned and printed."""
+
+    exit_code: int
+    output: str
+
+
+@dataclass
+class Warehouse:
+    """A database and a landing folder below one temporary folder."""
+
+    folder: Path
+    vars: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.landing.mkdir(parents=True, exist_ok=True)
+        self.vars = {
+            "landing_path": str(self.landing),
+            "monitored_models": [MODEL],
+            "as_of": "2024-02-01",
+        } | self.vars
+
+    @property
+    def landing(self) -> Path:
+        return self.folder / "landing"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    def write(self, path: str, records: list[Any]) -> Path:
+        """Write records, or lines that are text already, to a .jsonl or .jsonl.gz file."""
+        target = self.landing / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lines = [line if isinstance(line, str) else json.dumps(line) for line in records]
+        content = "".join(f"{line}\n" for line in lines).encode(errors="surrogatepass")
+        target.write_bytes(gzip.compress(content) if target.suffix == ".gz" else content)
+        return target
+
+    def dbt(self, *arguments: str, **more_vars: Any) -> Build:
+        """Run dbt in the project against this warehouse."""
+        result = subprocess.run(
+            [
+                str(DBT),
+                "--no-use-colors",
+                *arguments,
+                "--target-path",
+                str(self.folder / "target"),
+                "--log-path",
+                str(self.folder / "logs"),
+                "--vars",
+                json.dumps(self.vars | more_vars),
+            ],
+            cwd=PROJECT,
+            env=os.environ | {"ML_MONITORING_PATH": str(self.database)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Build(result.returncode, result.stdout + result.stderr)
+
+    def build(self, *arguments: str, **more_vars: Any) -> Build:
+        """Run dbt build; unless SLOs are broken it must succeed."""
+        return self.dbt("build", *arguments, **more_vars)
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple]:
+        """Read from the warehouse."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(sql, parameters or None).fetchall()
+
+    def frame(self, sql: str):
+        """Read from the warehouse as a data frame."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(sql).df()
+
+
+def event(request_id: str = "r1", **fields: Any) -> dict[str, Any]:
+    """Make a valid inference event; a field given as ``...`` is left out."""
+    record = {
+        "request_id": request_id,
+        "ts": "2024-01-10T12:00:00Z",
+        "model": "churn",
+        "model_version": "v1",
+        "status": 200,
+        "latency_ms": 20.5,
+        "score": 0.25,
+        "features": {"age": 30, "plan": "basic", "is_new": True},
+        "attributes": {"country": "de"},
+    } | fields
+    return {name: value for name, value in record.items() if value is not ...}
+
+
+def label(request_id: str = "r1", **fields: Any) -> dict[str, Any]:
+    """Make a valid label."""
+    return {"request_id": request_id, "label": 1, "labeled_at": "2024-01-11T12:00:00Z"} | fields
