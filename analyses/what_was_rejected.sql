@@ -1,8 +1,8 @@
 -- What was rejected, by which writer, and since when?
 --
--- One row for each reason and writer of the last 7 days in which files were read. The writer is
--- what a file's name begins with, up to the time or date in it: the logger of this project names
--- files <host>-<process>-<time>-<token>, so it is host and process there.
+-- One row for each reason and writer, from the files of the last 7 days. The writer is what a
+-- file's name begins with, up to the date in it: the logger of this project names files
+-- <host>-<process>-<time>-<token>, so it is host and process there. Else it is the folder.
 --
 -- Read it like this: one writer only: look at that host. All writers since one moment: a release
 -- of the service or of its logger. `share_of_lines` is small and steady: clients that send
@@ -21,7 +21,9 @@ files as (
         -- The file's name without what differs from file to file.
         coalesce(
             nullif(regexp_extract(
-                regexp_extract(file_path, '[^/]*$'), '^(.*?)-?[0-9]{4}-?[0-9]{2}-?[0-9]{2}', 1
+                regexp_extract(file_path, '[^/]*$'),
+                '^(.*?)-?([0-9]{8}T|[0-9]{4}-[0-9]{2}-[0-9]{2})',
+                1
             ), ''),
             regexp_extract(file_path, '^(.*)/', 1)
         ) as writer
@@ -78,4 +80,8 @@ inner join writers
     on
         rejected.input = writers.input
         and rejected.writer = writers.writer
-order by rejected.rejected_count desc, rejected.input, rejected.writer, rejected.reject_reason
+order by
+    rejected.rejected_count desc,
+    rejected.input asc,
+    rejected.writer asc,
+    rejected.reject_reason asc

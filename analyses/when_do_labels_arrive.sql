@@ -10,8 +10,6 @@
 --
 -- It reads the history of labels in the internal schema: request by request, without values.
 -- Run it with: dbt show --select when_do_labels_arrive --limit 60
-{% set days_after = [1, 2, 3, 7, 14, 30] %}
-
 with
 
 clock as (
@@ -68,14 +66,14 @@ select
     role,
     week::date as week,
     count(*) as prediction_count,
-    round(count(delay_days) / count(*), 4) as labeled_by_now,
     round(median(delay_days) * 24, 1) as delay_p50_hours,
-    {% for days in days_after %}
+    {% for days in [1, 2, 3, 7, 14, 30] %}
     case
         when max(ts) + interval '{{ days }} days' <= any_value(as_of)
             then round(count(*) filter (where delay_days <= {{ days }}) / count(*), 4)
-    end as labeled_after_{{ days }}d{{ ',' if not loop.last }}
+    end as labeled_after_{{ days }}d,
     {% endfor %}
+    round(count(delay_days) / count(*), 4) as labeled_by_now
 from labelled
 group by all
 order by model_name, role, week, model_version

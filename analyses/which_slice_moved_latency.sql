@@ -90,4 +90,8 @@ select
         2
     ) as contribution_ms
 from shares
-order by model_name, model_version, slice_key, contribution_ms desc
+order by
+    model_name asc,
+    model_version asc,
+    slice_key asc,
+    contribution_ms desc

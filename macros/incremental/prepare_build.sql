@@ -11,8 +11,23 @@
         {% do ml_monitoring.validate_config() %}
     {% endif %}
     {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
+        {% do ml_monitoring.refuse_ambiguous_name() %}
         {% do ml_monitoring.refuse_to_go_back() %}
         {% do ml_monitoring.reset_changed_inputs() %}
+    {% endif %}
+{% endmacro %}
+
+
+{# DuckDB calls a database by the name of its file. Where a schema in it has the same name,
+   `schema.table` means two things to it, and it opens no view that reads another. #}
+{% macro refuse_ambiguous_name() %}
+    {% set schema = var('ml_monitoring_schema', 'ml_monitoring') %}
+    {% if target.type == 'duckdb' and target.database == schema %}
+        {{ exceptions.raise_compiler_error(
+            "\n\n  The database file and the schema are both named `" ~ schema ~ "`, and DuckDB"
+            ~ " cannot tell them apart.\n\n  Name the file otherwise:\n\n"
+            ~ "    ML_MONITORING_PATH=warehouse.duckdb dbt build\n"
+        ) }}
     {% endif %}
 {% endmacro %}
 

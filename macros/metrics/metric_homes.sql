@@ -1,6 +1,7 @@
 {# Where each metric is at home: the public table and column that it enters monitoring_metrics
-   from, and the column that counts what it was computed from. One row there for each; a test
-   holds that no metric has two homes for one window_size. #}
+   from, the column that counts what it was computed from, and whether the table's data_status is
+   about these metrics. One row there for each; a test holds that no metric has two homes for one
+   window_size. #}
 {% macro metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
@@ -10,8 +11,9 @@
         {'table': 'service_levels', 'metrics': service, 'sample_count': 'request_count'},
         {'table': 'service_levels_minute', 'metrics': service, 'sample_count': 'request_count'},
         {'table': 'service_levels_rolling', 'metrics': service, 'sample_count': 'request_count'},
-        {'table': 'service_traffic',
-         'metrics': ['requests_vs_week_before', 'is_unexpectedly_silent'],
+        {'table': 'service_traffic', 'metrics': ['requests_vs_week_before'],
+         'sample_count': 'expected_request_count'},
+        {'table': 'service_traffic', 'metrics': ['is_unexpectedly_silent'],
          'sample_count': 'expected_request_count', 'data_status': true},
         {'table': 'label_coverage',
          'metrics': ['label_coverage', 'label_delay_p50_hours', 'label_delay_p95_hours'],

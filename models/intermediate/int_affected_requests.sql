@@ -1,11 +1,15 @@
 -- Grain: one request whose labels may have to be matched anew: an event or a label of it stood
 -- or stands in a file that this run reads, or that is gone.
+-- depends_on: {{ ref('int_as_of') }}
 {% set history = as_left_by_last_build('int_label_history') if not flags.FULL_REFRESH %}
 
 with
 
 files as (
-    select input, file_path, is_changed
+    select
+        input,
+        file_path,
+        is_changed
     from {{ ref('stg_landing_files') }}
     where is_changed or is_gone
 ),

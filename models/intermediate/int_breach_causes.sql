@@ -30,7 +30,9 @@ slice_hours as (
             and hours.window_start < breaches.window_end
             and hours.window_start >= breaches.breached_since - interval '25 hours'
             and (breaches.slice_key = 'all' or hours.slice_key = 'all')
-    where breaches.metric like 'latency%' or breaches.metric like 'inference%'
+    where
+        breaches.metric like 'latency%'
+        or breaches.metric like 'inference%'
         or breaches.metric like 'error%'
     group by all
 ),
@@ -51,7 +53,10 @@ ranked_slices as (
         whole.value as whole_value,
         row_number() over (
             partition by during.slo_name, during.model_version, during.breach_slice
-            order by during.value / nullif(whole.value, 0) desc, during.slice_key, during.slice_value
+            order by
+                during.value / nullif(whole.value, 0) desc,
+                during.slice_key asc,
+                during.slice_value asc
         ) as place
     from slice_values as during
     inner join slice_values as whole
@@ -75,7 +80,8 @@ slice_causes as (
         1 as place,
         case
             when value > 1.5 * whole_value
-                then 'it stands out in ' || slice_key || ' = ' || slice_value || ' ('
+                then
+                    'it stands out in ' || slice_key || ' = ' || slice_value || ' ('
                     || case
                         when metric like 'error%' then round(100 * value, 1) || ' % errors'
                         else round(value) || ' ms on average'
@@ -84,7 +90,8 @@ slice_causes as (
                         when metric like 'error%' then round(100 * whole_value, 1) || ' %'
                         else round(whole_value) || ' ms'
                     end || ')'
-            else 'no slice stands out, so look at what all requests share:'
+            else
+                'no slice stands out, so look at what all requests share:'
                 || ' the service, its host, an upstream'
         end as cause
     from ranked_slices
@@ -100,10 +107,12 @@ inference_causes as (
         2 as place,
         case
             when during.inference_time_p95_ms > 1.5 * before.inference_time_p95_ms
-                then 'the model itself is slower: inference takes '
+                then
+                    'the model itself is slower: inference takes '
                     || round(during.inference_time_p95_ms) || ' ms at the p95 of its worst hour, '
                     || round(before.inference_time_p95_ms) || ' ms the day before'
-            else 'the model itself is as fast as the day before (p95 '
+            else
+                'the model itself is as fast as the day before (p95 '
                 || round(during.inference_time_p95_ms)
                 || ' ms), so the time is lost around it: an upstream, a queue, the network'
         end as cause
@@ -149,9 +158,11 @@ arrival_causes as (
         3 as place,
         case
             when sum(hours.rejected_count) > 0
-                then 'lines arrive but ' || sum(hours.rejected_count)::bigint
+                then
+                    'lines arrive but ' || sum(hours.rejected_count)::bigint
                     || ' of them were rejected (see rejected_records)'
-            else 'no line arrived for these hours, not even a bad one:'
+            else
+                'no line arrived for these hours, not even a bad one:'
                 || ' the service, or the shipping of its logs, stopped'
         end as cause
     from breaches

@@ -9,7 +9,8 @@ sizes as (
 ends as (
     select distinct
         sizes.days,
-        (dates.event_date + to_days(unnest(generate_series(1, sizes.days))::integer))::date as window_end
+        (dates.event_date + to_days(unnest(generate_series(1, sizes.days))::integer))::date
+            as window_end
     from {{ ref('int_label_dates') }} as dates
     cross join sizes
 )

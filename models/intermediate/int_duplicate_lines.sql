@@ -11,7 +11,7 @@ valid_lines as (
     where line_number > 0 and reject_reason is null
 ),
 
-changed_files as (
+changed_files as ( -- noqa: ST03
     select file_path
     from {{ ref('stg_landing_files') }}
     where input = 'inference_events' and is_changed
@@ -68,6 +68,11 @@ ranked as (
     where identity_hash in (select identity_hash from contested)
 )
 
-select identity_hash, file_path, line_number, model_name, ts
+select
+    identity_hash,
+    file_path,
+    line_number,
+    model_name,
+    ts
 from ranked
 where place > 1

@@ -18,20 +18,21 @@ with
 lines as (
     select *
     from {{ ref('stg_inference_lines') }}
-    where line_number > 0
-    {% if is_incremental() %}
-    and file_path in (
-        select file_path from {{ ref('stg_landing_files') }}
-        where input = 'inference_events' and is_changed
-    )
-    {% endif %}
+    where
+        line_number > 0
+        {% if is_incremental() %} {# noqa: LT02 #}
+        and file_path in (
+            select file_path from {{ ref('stg_landing_files') }}
+            where input = 'inference_events' and is_changed
+        )
+        {% endif %}
 ),
 
 files as (
     select
         lines.file_path,
         arg_max(lines.model_name, lines.line_number)
-            filter (where lines.reject_reason is null) as model_name,
+        filter (where lines.reject_reason is null) as model_name,
         max(lines.ts) filter (where lines.reject_reason is null) as ts,
         any_value(landing_files.modified_at) as modified_at
     from lines

@@ -20,11 +20,19 @@
 with
 
 reports as (
-    select 'inference_events' as input, file_path, file_line_count, file_problem
+    select
+        'inference_events' as input,
+        file_path,
+        file_line_count,
+        file_problem
     from {{ ref('stg_inference_lines') }}
     where line_number = 0
     union all
-    select 'labels' as input, file_path, file_line_count, file_problem
+    select
+        'labels' as input,
+        file_path,
+        file_line_count,
+        file_problem
     from {{ ref('stg_label_lines') }}
     where line_number = 0
 )

@@ -18,10 +18,10 @@ labels as (
     from {{ ref('stg_label_lines') }}
     where
         line_number > 0
-        and reject_reason is null
         {% if is_incremental() %}
         and request_hash in (select request_hash from {{ ref('int_affected_requests') }})
         {% endif %}
+        and reject_reason is null
 ),
 
 -- Those from the future are here too, so that it shows when their time has come.
@@ -56,10 +56,11 @@ pairs as (
         events.held_after as built_until,
         models.task,
         -- A label that names no model belongs to the one model that has its request.
-        min(case when not events.is_held then events.model_name end) over label_line
-        is distinct from
-        max(case when not events.is_held then events.model_name end) over label_line
-            as is_ambiguous
+        (
+            min(case when not events.is_held then events.model_name end) over label_line
+            is distinct from
+            max(case when not events.is_held then events.model_name end) over label_line
+        ) as is_ambiguous
     from labels
     left join events
         on

@@ -12,7 +12,10 @@ stale_days as (
 ),
 
 events as (
-    select events.*, stale_days.event_date, stale_days.revision
+    select
+        events.*,
+        stale_days.event_date,
+        stale_days.revision
     from {{ ref('stg_inference_events') }} as events
     inner join stale_days on date_trunc('day', events.ts) = stale_days.event_date
 ),

@@ -10,23 +10,15 @@
 -- depends_on: {{ ref('stg_landing_files') }}
 
 {% set structs = event_structs() %}
-{% set raw_features = {} %}
-{% for name in structs.numerical_features.keys() | list + structs.categorical_features.keys() | list %}
-    {% do raw_features.update({name: 'JSON'}) %}
-{% endfor %}
-{% set raw_attributes = {} %}
-{% for name in structs.attributes %}
-    {% do raw_attributes.update({name: 'JSON'}) %}
-{% endfor %}
+{% set feature_names = structs.numerical_features | list + structs.categorical_features | list %}
+{% set raw_features = dict.fromkeys(feature_names, 'JSON') %}
+{% set raw_attributes = dict.fromkeys(structs.attributes, 'JSON') %}
 {% set scalars = [
     'request_id', 'model', 'model_version', 'role', 'ts', 'status', 'latency_ms',
     'inference_time_ms', 'score', 'prediction', 'feature_hash', 'trace_id',
 ] %}
 {% set objects = ['features', 'attributes', 'upstream', 'preprocessing'] %}
-{% set shape = {} %}
-{% for name in scalars + ['upstream', 'preprocessing'] %}
-    {% do shape.update({name: 'JSON'}) %}
-{% endfor %}
+{% set shape = dict.fromkeys(scalars + ['upstream', 'preprocessing'], 'JSON') %}
 {% do shape.update({'features': raw_features or {'(none)': 'JSON'}}) %}
 {% do shape.update({'attributes': raw_attributes or {'(none)': 'JSON'}}) %}
 {% set parts = [
@@ -37,12 +29,9 @@
     {'prefix': 'attributes', 'raw': 'record.attributes', 'typed': 'attributes',
      'members': structs.attributes},
 ] %}
-{% set classifiers = [] %}
-{% set model_names = [] %}
-{% for model in monitored_models() %}
-    {% do model_names.append(model.name) %}
-    {% do classifiers.append(model.name) if model.task != 'regression' %}
-{% endfor %}
+{% set model_names = monitored_models() | map(attribute='name') | list %}
+{% set classifiers = monitored_models() | rejectattr('task', 'equalto', 'regression')
+    | map(attribute='name') | list %}
 
 with
 
@@ -118,7 +107,7 @@ typed_lines as (
             coalesce(record.feature_hash::varchar, '"{{ '0' * 64 }}"'), '"[0-9a-f]{64}"'
         ) as is_wrong_feature_hash,
         case
-            when {{ count_untyped(parts) }} > 0 then {{ struct_issues(parts) }}
+            when {{ count_untyped(parts) }} > 0 then nullif({{ struct_issues(parts) }}, [])
         end as struct_issues,
         {{ hash64(['line']) }} as row_hash
     from records
@@ -245,8 +234,10 @@ final as (
                 {% for name in objects + ['trace_id', 'feature_hash'] %}
                 struct_pack(
                     field := '{{ name }}',
-                    issue := case when is_wrong_{{ name }} then
-                        '{{ 'invalid_format' if name == 'feature_hash' else 'wrong_type' }}' end
+                    issue := case
+                        when is_wrong_{{ name }} then
+                            '{{ 'invalid_format' if name == 'feature_hash' else 'wrong_type' }}'
+                    end
                 ),
                 {% endfor %}
                 struct_pack(field := '', issue := null)

@@ -34,10 +34,10 @@ typed_lines as (
         {{ json_number('record.label') }} as label_number,
         {{ json_text('record.label') }} as label_text,
         {{ json_text('record.labeled_at') }} as labeled_at_text,
-        {{ rfc3339_timestamp('labeled_at_text') }} as labeled_at,
         {% for name in shape %}
-        record.{{ name }} is not null as has_{{ name }}{{ ',' if not loop.last }}
+        record.{{ name }} is not null as has_{{ name }},
         {% endfor %}
+        {{ rfc3339_timestamp('labeled_at_text') }} as labeled_at
     from records
 ),
 
@@ -84,8 +84,10 @@ final as (
             when not has_request_id then 'missing_request_id'
             when coalesce(request_id, '') = '' then 'invalid_request_id'
             when not has_label then 'missing_label'
-            when (label_number is null or not isfinite(label_number))
-                and coalesce(label_text, '') = '' then 'invalid_label'
+            when
+                (label_number is null or not isfinite(label_number))
+                and coalesce(label_text, '') = ''
+                then 'invalid_label'
             when not has_labeled_at then 'missing_labeled_at'
             when labeled_at is null then 'invalid_labeled_at'
             when has_model and coalesce(model_name, '') = '' then 'invalid_model'

@@ -29,11 +29,12 @@ found as (
         size as file_size,
         last_modified::timestamp as modified_at,
         0::ubigint as content
-    from read_blob([
-        {{ text_literal(folder ~ '/**/*.jsonl') }},
-        {{ text_literal(folder ~ '/**/*.jsonl.gz') }},
-        {{ text_literal(folder ~ '/**/*.parquet') }}
-    ])
+    from
+        read_blob([
+            {{ text_literal(folder ~ '/**/*.jsonl') }},
+            {{ text_literal(folder ~ '/**/*.jsonl.gz') }},
+            {{ text_literal(folder ~ '/**/*.parquet') }}
+        ])
     {% endif %}
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -52,10 +53,20 @@ revised as (
 
 ledger as (
     {% if ledger %}
-    select input, file_path, file_size, modified_at, file_revision
+    select
+        input,
+        file_path,
+        file_size,
+        modified_at,
+        file_revision
     from {{ ledger }}
     {% else %}
-    select input, file_path, file_size, modified_at, file_revision
+    select
+        input,
+        file_path,
+        file_size,
+        modified_at,
+        file_revision
     from revised
     where false
     {% endif %}
@@ -68,9 +79,11 @@ final as (
         coalesce(revised.file_size, ledger.file_size) as file_size,
         coalesce(revised.modified_at, ledger.modified_at) as modified_at,
         coalesce(revised.file_revision, ledger.file_revision) as file_revision,
-        revised.file_revision is not null
-        and revised.file_revision is distinct from ledger.file_revision as is_changed,
-        revised.file_revision is null as is_gone
+        (
+            revised.file_revision is not null
+            and revised.file_revision is distinct from ledger.file_revision
+        ) as is_changed,
+        (revised.file_revision is null) as is_gone
     from revised
     full outer join ledger
         on revised.input = ledger.input and revised.file_path = ledger.file_path

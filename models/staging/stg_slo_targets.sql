@@ -70,8 +70,9 @@ judged as (
                             then ['1h']
                         when metric in ('reject_rate', 'duplicate_rate', 'field_issue_rate')
                             then ['1h', '1d']
-                        else {{ performance_windows_days() }}::varchar[]
-                            .list_transform(lambda days: days || 'd')
+                        else list_transform(
+                            {{ performance_windows_days() }}, lambda days: days || 'd'
+                        )
                     end,
                     window_size
                 )

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.integration.warehouse import PROJECT, event, label
+from tests.integration.warehouse import PROJECT, Warehouse, event, label
 
 INGESTION = ["+rejected_records", "+field_issues", "+ingestion_reconciliation"]
 
@@ -124,7 +124,7 @@ def judged(module_warehouse):
     module_warehouse.write("labels/nasty.jsonl.gz", labels)
     # Years to 9999 are drawn and nothing may be held; so many minutes make no service table.
     build = module_warehouse.build("--select", *INGESTION, as_of="9999-12-30")
-    assert build.exit_code == 0, build.output
+    assert build.exit_code == 0, build.end
     return module_warehouse, events, labels
 
 
@@ -240,8 +240,6 @@ MALFORMED_LABELS = {
 
 @pytest.fixture(scope="module")
 def rejected(tmp_path_factory):
-    from tests.integration.warehouse import Warehouse
-
     warehouse = Warehouse(tmp_path_factory.mktemp("rejected"))
     warehouse.write("inference_events/bad.jsonl", list(MALFORMED))
     warehouse.write("labels/bad.jsonl", list(MALFORMED_LABELS))
@@ -296,7 +294,7 @@ def test_damaged_files_lose_nothing_that_can_be_read(warehouse):
     (folder / "no.parquet").write_bytes(b"PAR1 it is not")
     (folder / "ignored.csv").write_text("a,b\n")
     build = warehouse.build("--select", *INGESTION)
-    assert build.exit_code == 0, build.output
+    assert build.exit_code == 0, build.end
     found = {
         path.rsplit("/", 1)[-1]: (lines, accepted, rejected, problem)
         for path, lines, accepted, rejected, problem in warehouse.query(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.integration import oracle
-from tests.integration.warehouse import PROJECT, Warehouse
+from tests.integration.warehouse import PROJECT, TARGET, Warehouse
 
 GRACE_HOURS = 48
 
@@ -32,7 +32,7 @@ class Case:
 
 def built_case(warehouse: Warehouse, as_of: str, slice_value: Any) -> Case:
     build = warehouse.build("--exclude", "path:tests/slo", as_of=as_of)
-    assert build.exit_code == 0, build.output
+    assert build.exit_code == 0, build.end
     moment = datetime.fromisoformat(as_of)
     events, counts = oracle.read_events(warehouse.landing, moment, slice_value)
     labels = oracle.read_labels(warehouse.landing, moment)
@@ -46,6 +46,8 @@ def demo_case(folder, demo_landing) -> Case:
     warehouse.vars |= {
         "monitored_models": project["vars"]["monitored_models"],
         "landing_path": str(demo_landing),
+        "slo_targets_relation": None,
+        "deployments_relation": None,
     }
 
     def slices(record):
@@ -174,44 +176,16 @@ def other_case(folder) -> Case:
     rows = rows.set_column(1, "ts", rows["ts"].cast(pa.timestamp("ms")))
     pq.write_table(rows, warehouse.landing / "inference_events" / "c.parquet")
     warehouse.write("labels/2024/03/l.jsonl", labels)
-    write_targets(
-        folder / "warehouse.duckdb",
-        [
-            ("burst", "intent", "latency_p95_ms", "all", "10m"),
-            ("hours", "intent", "latency_p95_ms", "tier", "6h"),
-            ("days", "größe 'x'", "error_rate", "all", "3d"),
-        ],
-    )
-    warehouse.vars |= {
-        "slo_targets_relation": "own.slo_targets",
-        "deployments_relation": "own.deployments",
-        "performance_windows_days": [1, 3, 7],
-    }
+    targets = [
+        ("burst", "intent", "latency_p95_ms", "all", "10m"),
+        ("hours", "intent", "latency_p95_ms", "tier", "6h"),
+        ("days", "größe 'x'", "error_rate", "all", "3d"),
+    ]
+    names = ("slo_name", "model_name", "metric", "slice_key", "window_size")
+    changes = [dict(zip(names, target, strict=True)) | {"objective": "1e9"} for target in targets]
+    warehouse.own("slo_targets", TARGET, changes)
+    warehouse.vars["performance_windows_days"] = [1, 3, 7]
     return built_case(warehouse, "2024-03-09 06:30:30", other_slices)
-
-
-def write_targets(database, targets) -> None:
-    """Put targets and no deployments into relations of the user's own."""
-    import duckdb
-
-    with duckdb.connect(str(database)) as connection:
-        connection.execute("create schema own")
-        connection.execute(
-            "create table own.slo_targets (slo_name text, model_name text, role text, metric text,"
-            " slice_key text, feature text, window_size text, comparator text, objective double,"
-            " budget_objective double, min_requests int, max_age_hours double, on_missing text,"
-            " severity text, runbook text, comment text)"
-        )
-        for name, model, metric, key, size in targets:
-            connection.execute(
-                "insert into own.slo_targets values (?, ?, 'live', ?, ?, null, ?, '<=', 1e9, 0.99,"
-                " 1, 24, 'ignore', 'ticket', 'none', '')",
-                (name, model, metric, key, size),
-            )
-        connection.execute(
-            'create table own.deployments (model text, version text, role text, "from" text,'
-            ' "to" text)'
-        )
 
 
 @pytest.fixture(scope="module", params=["demo", "other"])

@@ -27,12 +27,38 @@ MODEL = {
 }
 
 
+TARGET = {
+    "slo_name": "errors",
+    "model_name": "churn",
+    "role": "live",
+    "metric": "error_rate",
+    "slice_key": "all",
+    "feature": "",
+    "window_size": "1h",
+    "comparator": "<=",
+    "objective": "0.01",
+    "budget_objective": "0.99",
+    "min_requests": "1",
+    "max_age_hours": "3",
+    "on_missing": "ignore",
+    "severity": "page",
+    "runbook": "docs/runbooks/error_rate.md",
+    "comment": "",
+}
+DEPLOYMENT = {"model": "churn", "version": "v1", "role": "live", "from": "2024-01-01", "to": ""}
+
+
 @dataclass
 class Build:
     """What a dbt command returned and printed."""
 
     exit_code: int
     output: str
+
+    @property
+    def end(self) -> str:
+        """The last lines, which say what failed."""
+        return "\n".join(self.output.splitlines()[-40:])
 
 
 @dataclass
@@ -44,11 +70,17 @@ class Warehouse:
 
     def __post_init__(self) -> None:
         self.landing.mkdir(parents=True, exist_ok=True)
+        # The seeds are the demo's: other models bring targets and deployments of their own.
         self.vars = {
             "landing_path": str(self.landing),
             "monitored_models": [MODEL],
             "as_of": "2024-02-01",
+            "slo_targets_relation": "own.slo_targets",
+            "deployments_relation": "own.deployments",
         } | self.vars
+        self.execute("create schema if not exists own")
+        self.own("slo_targets", TARGET, [])
+        self.own("deployments", DEPLOYMENT, [])
 
     @property
     def landing(self) -> Path:
@@ -92,6 +124,19 @@ class Warehouse:
     def build(self, *arguments: str, **more_vars: Any) -> Build:
         """Run dbt build; unless SLOs are broken it must succeed."""
         return self.dbt("build", *arguments, **more_vars)
+
+    def own(self, name: str, form: dict[str, str], changes: list[dict[str, str]]) -> None:
+        """Make a relation own.<name> of text columns: a row of ``form`` for each change to it."""
+        columns = ", ".join(f'"{column}" text' for column in form)
+        self.execute(f"create or replace table own.{name} ({columns})")
+        for change in changes:
+            marks = ", ".join("?" * len(form))
+            self.execute(f"insert into own.{name} values ({marks})", *(form | change).values())
+
+    def execute(self, sql: str, *parameters: Any) -> None:
+        """Write to the warehouse, as its owner would."""
+        with duckdb.connect(str(self.database)) as connection:
+            connection.execute(sql, parameters or None)
 
     def query(self, sql: str, *parameters: Any) -> list[tuple]:
         """Read from the warehouse."""

@@ -554,7 +554,7 @@ def test_replay_runs_dbt_in_a_database_of_its_own(may, tmp_path, monkeypatch, ca
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(subprocess, "run", run)
-    database = tmp_path / "2013-05-16T00-05-00Z" / "ml_monitoring.duckdb"
+    database = tmp_path / "2013-05-16T00-05-00Z" / "warehouse.duckdb"
     database.parent.mkdir()
     database.write_text("stale")
     arguments = ["--landing", str(may.landing), "--replays", str(tmp_path)]

@@ -44,7 +44,8 @@ compared as (
             model_name, model_version, role, slice_key, slice_value, window_size, label_view,
             metric, home_table
         order by window_end
-        range between (window_end - window_start) + interval '30 days' - interval '1 microsecond'
+        range between -- noqa: PRS
+        (window_end - window_start) + interval '30 days' - interval '1 microsecond'
         preceding and (window_end - window_start) preceding
     )
 ),

@@ -28,11 +28,13 @@ select
     end
     || ': ' || case
         when breaches.data_status = 'ok'
-            then breaches.metric || ' over ' || breaches.window_size || ' is '
+            then
+                breaches.metric || ' over ' || breaches.window_size || ' is '
                 || {{ short_number('breaches.sli_value') }} || ', should be '
                 || breaches.comparator || ' ' || {{ short_number('breaches.objective') }}
                 || ', since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
-        else breaches.metric || ' over ' || breaches.window_size || ' could not be judged'
+        else
+            breaches.metric || ' over ' || breaches.window_size || ' could not be judged'
             || coalesce(
                 ' since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC', ''
             )

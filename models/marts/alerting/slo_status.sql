@@ -12,8 +12,8 @@ evaluations as (
         targets.budget_objective,
         evaluations.window_end
         > clock.as_of - to_microseconds((targets.max_age_hours * 3.6e9)::bigint) as is_recent,
-        evaluations.window_end
-        > clock.as_of - greatest(interval '24 hours', evaluations.window_end - evaluations.window_start)
+        evaluations.window_end > clock.as_of
+        - greatest(interval '24 hours', evaluations.window_end - evaluations.window_start)
             as is_last_day
     from {{ ref('int_slo_evaluations') }} as evaluations
     inner join targets on evaluations.slo_name = targets.slo_name

@@ -25,7 +25,10 @@ hours as (
 ),
 
 sizes as (
-    select * from (values ('1h', 'hour', 60), ('1d', 'day', 1440)) as sizes (window_size, unit, minutes)
+    select *
+    from (
+        values ('1h', 'hour', 60), ('1d', 'day', 1440)
+    ) as sizes (window_size, unit, minutes) -- noqa: AL05
 ),
 
 windows as (

@@ -4,7 +4,7 @@ with
 issues as (
     select
         *,
-        unnest(field_issues, recursive := true)
+        unnest(field_issues, recursive := true) -- noqa: AL03
     from {{ ref('stg_inference_events') }}
     where field_issues is not null
 )

@@ -1,4 +1,6 @@
 -- Grain: one landing file (or day of an input relation), and what became of its lines.
+{% set outcome_names = ['accepted', 'duplicate', 'rejected', 'held', 'superseded', 'unmatched'] %}
+
 with
 
 clock as (
@@ -11,9 +13,7 @@ label_lines as (
         history.label_line_number as line_number,
         case
             when any_value(history.labeled_at) > any_value(clock.held_after) then 'held'
-            when bool_and(
-                history.match_status in ('unmatched', 'held')
-            ) then 'unmatched'
+            when bool_and(history.match_status in ('unmatched', 'held')) then 'unmatched'
             when bool_or(history.match_status in ('ambiguous_model', 'invalid_label'))
                 then 'rejected'
             when bool_and(history.is_duplicate) then 'duplicate'
@@ -27,7 +27,11 @@ label_lines as (
 ),
 
 outcomes as (
-    select 'inference_events' as input, file_path, 'accepted' as outcome, count(*) as line_count
+    select
+        'inference_events' as input,
+        file_path,
+        'accepted' as outcome,
+        count(*) as line_count
     from {{ ref('stg_inference_events') }}
     group by all
     union all
@@ -45,17 +49,29 @@ outcomes as (
         and (lines.reject_reason is not null or lines.ts > clock.held_after)
     group by all
     union all
-    select 'inference_events' as input, file_path, 'duplicate' as outcome, count(*) as line_count
-    from {{ ref('int_duplicate_lines') }}
+    select
+        'inference_events' as input,
+        duplicates.file_path,
+        'duplicate' as outcome,
+        count(*) as line_count
+    from {{ ref('int_duplicate_lines') }} as duplicates
     cross join clock
-    where ts <= clock.held_after
+    where duplicates.ts <= clock.held_after
     group by all
     union all
-    select 'labels' as input, file_path, outcome, count(*) as line_count
+    select
+        'labels' as input,
+        file_path,
+        outcome,
+        count(*) as line_count
     from label_lines
     group by all
     union all
-    select 'labels' as input, file_path, 'rejected' as outcome, count(*) as line_count
+    select
+        'labels' as input,
+        file_path,
+        'rejected' as outcome,
+        count(*) as line_count
     from {{ ref('stg_label_lines') }}
     where line_number > 0 and reject_reason is not null
     group by all
@@ -64,11 +80,11 @@ outcomes as (
 counted as (
     select
         input,
-        file_path,
-        {% for outcome in ['accepted', 'duplicate', 'rejected', 'held', 'superseded', 'unmatched'] %}
+        {% for outcome in outcome_names %}
         coalesce(sum(line_count) filter (where outcome = '{{ outcome }}'), 0)::bigint
-            as {{ outcome }}_count{{ ',' if not loop.last }}
+            as {{ outcome }}_count,
         {% endfor %}
+        file_path
     from outcomes
     group by all
 )
@@ -79,7 +95,7 @@ select
     files.file_size,
     files.modified_at,
     files.file_line_count as line_count,
-    {% for outcome in ['accepted', 'duplicate', 'rejected', 'held', 'superseded', 'unmatched'] %}
+    {% for outcome in outcome_names %}
     coalesce(counted.{{ outcome }}_count, 0) as {{ outcome }}_count,
     {% endfor %}
     files.file_problem

@@ -2,10 +2,16 @@
 with
 
 windows as (
-    select * exclude (event_hour, revision), '1h' as window_size, 60 as minutes
+    select
+        * exclude (event_hour, revision),
+        '1h' as window_size,
+        60 as minutes
     from {{ ref('int_service_hours') }}
     union all by name
-    select * exclude (event_date, revision), '1d' as window_size, 1440 as minutes
+    select
+        * exclude (event_date, revision),
+        '1d' as window_size,
+        1440 as minutes
     from {{ ref('int_service_days') }}
 ),
 

@@ -121,9 +121,8 @@ select
     role_request_count / nullif(expected_request_count, 0) as requests_vs_week_before,
     baseline_active_share,
     case
-        when baseline_active_share is null then null
-        when baseline_active_share >= 0.95 and role_request_count = 0 then 1.0
-        else 0.0
+        when baseline_active_share is not null
+            then baseline_active_share >= 0.95 and role_request_count = 0
     end as is_unexpectedly_silent,
     case
         when baseline_active_share is null then 'no_baseline'

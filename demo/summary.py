@@ -1,0 +1,137 @@
+"""Print what the last build found: ``python -m demo.summary``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import duckdb
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+DATABASE = Path(os.environ.get("ML_MONITORING_PATH", "warehouse.duckdb"))
+
+INGESTED = """
+    select
+        input, count(*) as files, sum(line_count) as lines, sum(accepted_count) as accepted,
+        sum(duplicate_count) as duplicate, sum(rejected_count) as rejected,
+        sum(held_count) as held, sum(superseded_count) as superseded,
+        sum(unmatched_count) as unmatched
+    from ml_monitoring.ingestion_reconciliation
+    group by input
+    order by input
+"""
+FIELD_ISSUES = """
+    select field || ' ' || issue, count(*) from ml_monitoring.field_issues
+    group by all order by all
+"""
+SLOS = """
+    select
+        slo_name, severity, model_version
+        || case when slice_key = 'all' then '' else ', ' || slice_key || ' = ' || slice_value end,
+        metric || ' ' || comparator || ' ' || objective, window_size, sli_value,
+        case when is_breached then 'BREACHED' when data_status = 'ok' then 'met'
+            else 'not judged' end,
+        error_budget_remaining
+    from ml_monitoring.slo_status
+    order by is_breached desc, severity, slo_name, model_version, slice_value
+"""
+VERSIONS = """
+    with days as (
+        select * from ml_monitoring.service_levels
+        where slice_key = 'all' and window_size = '1d'
+    ),
+    coverage as (
+        select * from ml_monitoring.label_coverage
+        where slice_key = 'all' and window_size = '30d' and label_view = 'as_known'
+            and data_status = 'ok'
+        qualify row_number() over (
+            partition by model_name, model_version, role order by window_end desc
+        ) = 1
+    )
+    select
+        days.model_name || ' ' || days.model_version, days.role,
+        strftime(min(days.window_start), '%Y-%m-%d'), strftime(max(days.window_end), '%Y-%m-%d'),
+        sum(days.request_count), sum(days.error_count) / sum(days.request_count),
+        median(days.latency_p95_ms), arg_max(days.latency_p95_ms, days.window_end),
+        any_value(coverage.label_coverage), any_value(coverage.label_delay_p50_hours)
+    from days
+    left join coverage using (model_name, model_version, role)
+    group by all
+    order by 3, 2
+"""
+
+
+def table(title: str, *columns: str) -> Table:
+    """Make an empty table; columns that end with # are numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        made.add_column(column.rstrip("#"), justify="right" if column.endswith("#") else "left")
+    return made
+
+
+def number(value: float | None, form: str = ",.0f") -> str:
+    """Format a number; unknown is a dash, not a 0."""
+    return "–" if value is None else format(value, form)
+
+
+def main() -> int:
+    """Print the summary; returns the exit code."""
+    console = Console()
+    # A pipe has no width of its own, and a table that wraps is hard to read.
+    console.width = max(console.width, 124)
+    if not DATABASE.exists():
+        console.print(f"There is no {DATABASE} yet. Type: make demo")
+        return 1
+    with duckdb.connect(str(DATABASE), read_only=True) as connection:
+        ingested = connection.execute(INGESTED).fetchall()
+        issues = connection.execute(FIELD_ISSUES).fetchall()
+        slos = connection.execute(SLOS).fetchall()
+        versions = connection.execute(VERSIONS).fetchall()
+        as_of = connection.execute("select as_of from ml_monitoring_internal.int_as_of").fetchone()
+
+    console.print(f"\n[bold]What monitoring sees as of {as_of[0]} UTC[/bold]\n")
+    lines = table("Ingested lines", "input", "files#", "read#", "accepted#", "duplicate#",
+                  "rejected#", "held#", "superseded#", "unmatched#")  # fmt: skip
+    for name, *counts in ingested:
+        lines.add_row(name, *map(number, counts))
+    console.print(lines)
+    if issues:
+        total = sum(count for _, count in issues)
+        named = ", ".join(f"{name} ({count})" for name, count in issues)
+        console.print(f"{total} field issues: {named}", markup=False)
+
+    console.print()
+    served = table("Versions (latency and status are simulated: flights have no servers)",
+                   "version", "role", "from", "to", "requests#", "errors#", "p95 ms#",
+                   "p95 last day#", "labels known#", "label delay h#")  # fmt: skip
+    for name, role, start, end, requests, errors, p95, newest, coverage, delay in versions:
+        served.add_row(name, role, start, end, number(requests), number(errors, ".2%"),
+                       number(p95), number(newest), number(coverage, ".1%"), number(delay, ".1f"))  # fmt: skip
+    console.print(served)
+
+    console.print()
+    objectives = table("Objectives", "SLO", "severity", "of", "target", "window", "value#",
+                       "state", "error budget left#")  # fmt: skip
+    for name, severity, where, target, window, value, state, budget in slos:
+        style = {"BREACHED": "bold red", "met": "green"}.get(state, "yellow")
+        objectives.add_row(name, severity, where, target, window, number(value, ".4g"),
+                           f"[{style}]{state}[/{style}]", number(budget, ".0%"))  # fmt: skip
+    console.print(objectives)
+    console.print(
+        "\nNext:\n"
+        "  make replay AT=latency-may      the same build in the middle of an incident: it fails\n"
+        "  make replay AT=silence-june     (more in demo/incidents.csv)\n"
+        "  make docs                       every table and column\n"
+        f"  duckdb.connect('{DATABASE}', read_only=True) in Python, or any BI tool: the tables\n"
+        "                                  are in the schema ml_monitoring (README)\n",
+        markup=False,
+        highlight=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

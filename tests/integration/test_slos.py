@@ -1,0 +1,208 @@
+"""SLOs as failing tests: each shipped target is breached once, and nothing else suffers."""
+
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+import yaml
+
+from tests.integration.warehouse import PROJECT, Warehouse, event
+
+AS_OF = datetime(2013, 4, 10, 12)
+TARGETS = {
+    "latency_p95_1h",
+    "latency_p95_6h_origin",
+    "error_rate_6h",
+    "reject_rate_1d",
+    "label_coverage_1d",
+    "throughput_1h",
+    "silence",
+}
+
+
+def flights(**faults):
+    """Six healthy weeks of the demo's model, and the last hours with the faults asked for."""
+    events, labels = [], []
+    start = datetime(2013, 2, 15)
+    for number in range(int((AS_OF - start) / timedelta(hours=1))):
+        hour = start + timedelta(hours=number)
+        age = (AS_OF - hour) / timedelta(hours=1)
+        if faults.get("silent") and age <= 1:
+            continue
+        # Busy hours now and at the same time a week ago, else a trickle.
+        count = 80 if age <= 6 or 168 < age <= 175 else 6
+        if faults.get("fewer") and age <= 1:
+            count = 30
+        for place in range(count):
+            request_id = f"{number}-{place}"
+            is_error = faults.get("errors") and age <= 6 and place % 20 == 0
+            events.append(
+                {
+                    "request_id": request_id,
+                    "ts": (hour + timedelta(seconds=20 * place)).isoformat() + "Z",
+                    "model": "flight_delay",
+                    "model_version": "v1",
+                    "status": 503 if is_error else 200,
+                    "latency_ms": 900.0 if faults.get("slow") and age <= 3 else 50.0 + place % 30,
+                    "score": None if is_error else 0.25,
+                    "features": {"carrier": "UA", "origin": ("JFK", "EWR")[place % 2]},
+                }
+            )
+            # Labels of one whole day that are still to come when its grace is over.
+            if not (faults.get("unlabelled") and hour.date().isoformat() == "2013-04-07"):
+                labeled_at = hour + timedelta(hours=3)
+                labels.append(
+                    {
+                        "request_id": request_id,
+                        "label": 0,
+                        "labeled_at": labeled_at.isoformat() + "Z",
+                    }
+                )
+    lines = list(events)
+    if faults.get("rejected"):
+        broken = [e | {"status": "OK"} for e in events if e["ts"].startswith("2013-04-09")]
+        lines += broken[:20]
+    return lines, labels
+
+
+def built(folder, **faults):
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    seeds = {"slo_targets_relation": None, "deployments_relation": None}
+    models = {"monitored_models": project["vars"]["monitored_models"]}
+    warehouse = Warehouse(folder, seeds | models)
+    events, labels = flights(**faults)
+    warehouse.write("inference_events/events.jsonl.gz", events)
+    warehouse.write("labels/labels.jsonl.gz", labels)
+    return warehouse, warehouse.build(as_of=AS_OF.isoformat() + "Z")
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    return built(
+        tmp_path_factory.mktemp("broken"),
+        slow=True, errors=True, rejected=True, unlabelled=True, fewer=True,
+    )  # fmt: skip
+
+
+def test_healthy_service_meets_every_target(tmp_path):
+    warehouse, build = built(tmp_path)
+    assert build.exit_code == 0, build.end
+    assert "every objective is met" in build.output
+    status = warehouse.query(
+        "select slo_name, bool_or(is_breached), bool_and(data_status = 'ok')"
+        " from ml_monitoring.slo_status group by all"
+    )
+    assert set(status) == {(name, False, True) for name in TARGETS}
+
+
+def test_each_target_finds_its_fault(broken):
+    warehouse, build = broken
+    assert build.exit_code == 1
+    found = {name for (name,) in warehouse.query("select slo_name from ml_monitoring.slo_report")}
+    assert found == TARGETS - {"silence"}
+
+
+def test_silence_breaks_the_build(tmp_path):
+    warehouse, build = built(tmp_path, silent=True)
+    assert build.exit_code == 1
+    found = {name for (name,) in warehouse.query("select slo_name from ml_monitoring.slo_report")}
+    assert found == {"silence", "throughput_1h"}
+    assert "docs/runbooks/silence.md" in build.output
+
+
+def test_report_is_printed_with_runbook_and_cause(broken):
+    _, build = broken
+    for part in ("PAGE  latency_p95_1h", "docs/runbooks/latency.md", "TICKET  throughput_1h",
+                 "docs/runbooks/error_rate.md", "should be <= 250", "2013-04-10"):  # fmt: skip
+        assert part in build.output, part
+    causes = dict(
+        broken[0].query(
+            "select slo_name, likely_cause from ml_monitoring.slo_report where slice_key = 'all'"
+        )
+    )
+    assert "invalid_status" in causes["reject_rate_1d"]
+    assert "no slice stands out" in causes["latency_p95_1h"]
+
+
+def test_broken_slo_leaves_every_public_table_built(broken):
+    warehouse, _ = broken
+    public = {path.stem for path in (PROJECT / "models" / "marts").rglob("*.sql")}
+    found = {
+        name
+        for (name,) in warehouse.query(
+            "select table_name from information_schema.tables where table_schema = 'ml_monitoring'"
+        )
+    }
+    assert found == public
+    newest = warehouse.query("select max(window_end) from ml_monitoring.service_levels")
+    assert newest == [(AS_OF,)]
+
+
+def test_ticket_only_warns(tmp_path):
+    warehouse, build = built(tmp_path, fewer=True, unlabelled=True)
+    found = warehouse.query("select distinct severity from ml_monitoring.slo_report")
+    assert found == [("ticket",)]
+    assert build.exit_code == 0, build.end
+    assert "TICKET  label_coverage_1d" in build.output
+
+
+def test_every_target_has_a_runbook_that_helps():
+    with duckdb.connect() as connection:
+        targets = connection.sql(
+            f"select slo_name, runbook from read_csv('{PROJECT}/seeds/slo_targets.csv')"
+        ).fetchall()
+    assert {name for name, _ in targets} == TARGETS
+    for _, runbook in targets:
+        text = (PROJECT / runbook).read_text()
+        for section in ("What it means", "The first five minutes", "Queries", "How to decide",
+                        "How to end"):  # fmt: skip
+            assert f"\n## {section}\n" in text, (runbook, section)
+
+
+def test_runbook_queries_run(broken):
+    warehouse, _ = broken
+    queries = 0
+    for runbook in (PROJECT / "docs" / "runbooks").glob("*.md"):
+        for block in runbook.read_text().split("```sql\n")[1:]:
+            warehouse.query(block.split("```")[0])
+            queries += 1
+    assert queries >= 6
+
+
+def test_future_event_is_held_and_changes_nothing(tmp_path):
+    warehouse, _ = built(tmp_path)
+    tables = ["service_levels", "service_levels_minute", "label_coverage", "slo_status"]
+    before = [warehouse.query(f"from ml_monitoring.{name} order by all") for name in tables]
+    warehouse.write(
+        "inference_events/future.jsonl",
+        [flights()[0][0] | {"request_id": "late", "ts": "2099-01-01T00:00:00Z"}],
+    )
+    warehouse.build(as_of=AS_OF.isoformat() + "Z")
+    after = [warehouse.query(f"from ml_monitoring.{name} order by all") for name in tables]
+    assert after == before
+    held = warehouse.query(
+        "select file_path, held_count from ml_monitoring.ingestion_reconciliation"
+        " where held_count > 0"
+    )
+    assert held == [("inference_events/future.jsonl", 1)]
+
+
+def test_impossible_score_leaves_the_request_counted(tmp_path):
+    warehouse = Warehouse(tmp_path)
+    warehouse.write("inference_events/a.jsonl", [event("a", score=1.2), event("b")])
+    assert warehouse.build("--exclude", "path:tests/slo").exit_code == 0
+    counted = warehouse.query(
+        "select request_count, error_count from ml_monitoring.service_levels"
+        " where window_size = '1d' and slice_key = 'all'"
+    )
+    assert counted == [(2, 0)]
+    issues = warehouse.query("select request_id, field, issue from ml_monitoring.field_issues")
+    assert issues == [("a", "score", "out_of_range")]
+
+
+def test_empty_project_builds_and_says_what_to_do(tmp_path):
+    warehouse = Warehouse(tmp_path)
+    build = warehouse.build()
+    assert build.exit_code == 0, build.end
+    assert "make demo" in build.output
+    assert warehouse.query("select count(*) from ml_monitoring.monitoring_metrics") == [(0,)]

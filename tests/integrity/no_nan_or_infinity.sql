@@ -1,0 +1,38 @@
+-- A number that does not exist is null with a reason, never NaN or an infinity: one of them makes
+-- every average and chart above it useless. All double columns of all public tables.
+{% set tables = [
+    ref('data_quality'), ref('label_coverage'), ref('monitoring_metrics'), ref('service_levels'),
+    ref('service_levels_minute'), ref('service_levels_rolling'), ref('service_traffic'),
+    ref('slo_report'), ref('slo_status'),
+] %}
+{% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
+    and node.resource_type == 'model' and node.access == 'public' %}
+{% set columns = node.columns.values() | selectattr('data_type', 'equalto', 'double')
+    | map(attribute='name') | list %}
+{% set table = tables | selectattr('identifier', 'equalto', node.alias) | first %}
+{% if columns and not table %}
+    {{ exceptions.raise_compiler_error(
+        'The test no_nan_or_infinity does not look at ' ~ node.name ~ ': add it to its tables.') }}
+{% elif columns %}
+select
+    '{{ node.name }}' as table_name,
+    count(*) as row_count
+from {{ table }}
+where
+    not (
+        {% for column in columns %}
+        coalesce(isfinite({{ column }}), true) {{ 'and' if not loop.last }}
+        {% endfor %}
+    )
+    {% if node.name == 'monitoring_metrics' %}
+    -- Single minutes are most of it, and are looked at in their own table.
+    and window_size <> '1m'
+    {% endif %}
+having count(*) > 0
+union all
+{% endif %}
+{% endfor %}
+select
+    null::varchar as table_name,
+    null::bigint as row_count
+where false
