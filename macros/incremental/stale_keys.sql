@@ -18,7 +18,8 @@
 
 {# Pre-hook: delete what is stale. #}
 {% macro forget_stale(wanted, keys) %}
-    {# A Python model stores the wanted revision as it is: Jinja does not reach its body. #}
+    {# A Python model stores the wanted revision as it is, since Jinja does not reach its body;
+       the SQL model that wants it has put the definition in. #}
     {% set is_python = model.language == 'python' %}
     {% if is_incremental() %}
         delete from {{ this }} as held

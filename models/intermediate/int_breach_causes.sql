@@ -79,7 +79,14 @@ slice_causes as (
         breach_slice as slice_value,
         1 as place,
         case
-            when value > 1.5 * whole_value
+            -- Of few requests some slice always has twice the errors: it must be far from chance.
+            when
+                value > 1.5 * whole_value
+                and (
+                    metric not like 'error%'
+                    or value - whole_value
+                    > 4 * sqrt(whole_value * (1 - whole_value) / request_count)
+                )
                 then
                     'it stands out in ' || slice_key || ' = ' || slice_value || ' ('
                     || case

@@ -19,7 +19,7 @@ select
     ends.days,
     ends.days || 'd' as window_size,
     ends.window_end,
-    {{ fingerprint(hash64(['dates.event_date', 'dates.revision'])) }} as revision
+    {{ revision_of(fingerprint(hash64(['dates.event_date', 'dates.revision']))) }} as revision
 from ends
 cross join {{ ref('int_as_of') }} as clock
 inner join {{ ref('int_label_dates') }} as dates

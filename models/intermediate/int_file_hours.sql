@@ -16,16 +16,16 @@
 with
 
 lines as (
-    select *
-    from {{ ref('stg_inference_lines') }}
-    where
-        line_number > 0
-        {% if is_incremental() %} {# noqa: LT02 #}
-        and file_path in (
-            select file_path from {{ ref('stg_landing_files') }}
-            where input = 'inference_events' and is_changed
-        )
-        {% endif %}
+    select lines.*
+    from {{ ref('stg_inference_lines') }} as lines
+    {% if is_incremental() %}
+    inner join {{ ref('stg_landing_files') }} as landing_files
+        on
+            lines.file_path = landing_files.file_path
+            and landing_files.input = 'inference_events'
+            and landing_files.is_changed
+    {% endif %}
+    where lines.line_number > 0
 ),
 
 files as (

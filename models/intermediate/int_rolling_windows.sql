@@ -56,9 +56,9 @@ select
     buckets.slice_key,
     buckets.minutes,
     buckets.bucket,
-    {{ fingerprint(hash64([
+    {{ revision_of(fingerprint(hash64([
         'hours.event_hour', 'hours.revision', 'least(buckets.as_of, buckets.bucket + buckets.step)',
-    ])) }} as revision
+    ]))) }} as revision
 from buckets
 inner join hours
     on

@@ -5,5 +5,5 @@ select
     input,
     file_path,
     file_problem
-from {{ ref('ingestion_reconciliation') }}
+from {{ ref('int_ingested_files') }}
 where file_problem is not null

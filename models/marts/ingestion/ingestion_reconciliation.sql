@@ -17,7 +17,11 @@ label_lines as (
             when bool_or(history.match_status in ('ambiguous_model', 'invalid_label'))
                 then 'rejected'
             when bool_and(history.is_duplicate) then 'duplicate'
-            when bool_and(history.is_duplicate or history.known_until <= clock.held_after)
+            when
+                bool_and(
+                    history.is_duplicate
+                    or coalesce(history.known_until <= clock.held_after, false)
+                )
                 then 'superseded'
             else 'accepted'
         end as outcome

@@ -1,0 +1,167 @@
+"""A warehouse that was built step by step equals one built at once from the same files."""
+
+import copy
+import os
+import random
+import shutil
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.integration.warehouse import MODEL, PROJECT, TARGET, Warehouse, event, label
+
+PUBLIC = sorted(path.stem for path in (PROJECT / "models" / "marts").rglob("*.sql"))
+TARGETS = [
+    {"slo_name": "burst", "metric": "latency_p95_ms", "window_size": "30m", "objective": "1e9"},
+    {"slo_name": "errors", "window_size": "6h", "objective": "1"},
+    {"slo_name": "slices", "slice_key": "plan", "window_size": "2d", "objective": "1"},
+]
+OWN_TARGETS = (TARGET, TARGETS)
+
+
+def traffic(rng, day, count, prefix, **fields):
+    """Events of one day, as a service would log them."""
+    start = datetime.fromisoformat(day)
+    return [
+        event(
+            f"{prefix}{number}",
+            ts=(start + timedelta(seconds=rng.uniform(0, 86400))).isoformat() + "Z",
+            status=rng.choice([200, 200, 200, 500]),
+            latency_ms=rng.lognormvariate(3, 1),
+            inference_time_ms=rng.choice([None, rng.lognormvariate(2, 1)]),
+            features={"age": rng.randint(18, 80), "plan": rng.choice(["basic", "pro", None])},
+            attributes={"country": rng.choice(["de", "fr"])},
+            **fields,
+        )
+        for number in range(count)
+    ]
+
+
+def labels_of(rng, events, hours):
+    return [
+        label(
+            record["request_id"],
+            label=rng.choice([0, 1]),
+            labeled_at=(
+                datetime.fromisoformat(record["ts"]) + timedelta(hours=rng.uniform(0, hours))
+            ).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        for record in events
+    ]
+
+
+def snapshot(warehouse):
+    tables = {name: warehouse.query(f"from ml_monitoring.{name} order by all") for name in PUBLIC}
+    # When a file was written is not what it holds.
+    tables["ingestion_reconciliation"] = warehouse.query(
+        "select * exclude (modified_at) from ml_monitoring.ingestion_reconciliation order by all"
+    )
+    return tables
+
+
+def full_refresh(warehouse, folder):
+    """Build the same files at once, in an empty database."""
+    fresh = Warehouse(folder, copy.deepcopy(warehouse.vars))
+    fresh.own("slo_targets", *OWN_TARGETS)
+    build = fresh.build("--exclude-resource-type", "unit_test")
+    assert build.exit_code == 0, build.end
+    return snapshot(fresh)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """Build after each of four days of trouble; keep what the tables held after each."""
+    rng = random.Random(11)
+    folder = tmp_path_factory.mktemp("incremental")
+    warehouse = Warehouse(folder)
+    warehouse.own("slo_targets", *OWN_TARGETS)
+
+    def step(as_of):
+        warehouse.vars["as_of"] = as_of
+        build = warehouse.build("--exclude-resource-type", "unit_test")
+        assert build.exit_code == 0, build.end
+        found = snapshot(warehouse)
+        expected = full_refresh(warehouse, folder / f"at_{as_of}".replace(":", "-"))
+        return found, expected
+
+    first = traffic(rng, "2024-01-10", 200, "a")
+    second = traffic(rng, "2024-01-11", 200, "b")
+    third = traffic(rng, "2024-01-12", 150, "c", model_version="v2")
+    steps = {}
+
+    warehouse.write("inference_events/10.jsonl.gz", first[:150])
+    # Labels of events that are still to come, and an event from the future.
+    warehouse.write("labels/early.jsonl", labels_of(rng, second[:50], 0.1))
+    warehouse.write("inference_events/future.jsonl", third[:3])
+    steps["first day"] = step("2024-01-11T00:00:00Z")
+
+    # A late file, a growing one with a torn line, duplicates that win and that lose.
+    warehouse.write("inference_events/late/10.jsonl", first[150:])
+    torn = warehouse.write("inference_events/11.jsonl", second[:100])
+    torn.write_text(torn.read_text() + '{"request_id": "to')
+    earlier = [record | {"ts": "2024-01-10T00:00:00Z"} for record in first[:10]]
+    later = [record | {"ts": "2024-01-11T09:00:00Z", "latency_ms": 1e5} for record in first[10:20]]
+    warehouse.write("inference_events/again.jsonl", earlier + later)
+    warehouse.write("labels/10.jsonl", labels_of(rng, first, 30))
+    steps["late and twice"] = step("2024-01-11T18:30:20Z")
+
+    # The torn file ends, one vanishes and takes a winner with it, labels are corrected twice.
+    warehouse.write("inference_events/11.jsonl", second)
+    (warehouse.landing / "inference_events" / "again.jsonl").unlink()
+    correction = labels_of(rng, first[:40], 60)
+    warehouse.write("labels/corrected.jsonl", correction + labels_of(rng, first[:10], 70))
+    warehouse.write("inference_events/12.parquet.jsonl", third)
+    steps["vanished and corrected"] = step("2024-01-13T12:00:00Z")
+
+    # Another configuration, and nothing else.
+    model = copy.deepcopy(MODEL)
+    model["slices"] = ["plan", {"name": "age", "breaks": [30, 60]}]
+    model["features"].append({"name": "country", "type": "categorical"})
+    warehouse.vars["monitored_models"] = [model]
+    os.utime(warehouse.landing / "labels" / "10.jsonl", (0, 0))
+    steps["other slices"] = step("2024-01-13T12:00:00Z")
+    shutil.rmtree(folder / "target", ignore_errors=True)
+    return steps
+
+
+@pytest.mark.parametrize(
+    "step", ["first day", "late and twice", "vanished and corrected", "other slices"]
+)
+def test_step_by_step_equals_at_once(history, step):
+    found, expected = history[step]
+    for name in PUBLIC:
+        assert found[name] == expected[name], name
+    assert len(found["service_levels"]) > 50
+    assert len(found["service_levels_rolling"]) > 20
+
+
+def test_the_steps_made_a_difference(history):
+    """Were the schedule harmless, the comparison would prove nothing."""
+    first, second, third, fourth = (found for found, _ in history.values())
+    for earlier, later in ((first, second), (second, third), (third, fourth)):
+        for name in ("service_levels", "label_coverage", "monitoring_metrics"):
+            assert earlier[name] != later[name]
+    outcomes = {
+        path: row for _, path, *row in second["ingestion_reconciliation"] if "again" in path
+    }
+    assert outcomes and "inference_events/again.jsonl" not in {
+        row[1] for row in third["ingestion_reconciliation"]
+    }
+
+
+def test_nothing_new_rebuilds_nothing(tmp_path):
+    """A second build over the same files leaves every row of the summaries as it is."""
+    warehouse = Warehouse(tmp_path)
+    rng = random.Random(3)
+    warehouse.write("inference_events/10.jsonl.gz", traffic(rng, "2024-01-10", 100, "a"))
+    run = ("run", "--select", "+service_levels_minute", "+label_coverage", "int_ingested_files")
+    assert warehouse.dbt(*run).exit_code == 0
+    summaries = ("int_service_minutes", "int_service_levels_minute", "int_label_coverage_days")
+    rows = "select rowid, * from ml_monitoring_internal.{} order by all"
+    before = [warehouse.query(rows.format(name)) for name in summaries]
+    assert warehouse.dbt(*run).exit_code == 0
+    assert [warehouse.query(rows.format(name)) for name in summaries] == before
+    changed = warehouse.query(
+        "select count(*) from ml_monitoring_restricted.stg_landing_files where is_changed"
+    )
+    assert changed == [(0,)]

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from latency import GROWTH, RELATIVE_ERROR, ZERO_BIN, bin_values, histogram_quantiles
+from service_windows import Histograms, Summaries, rolling_max, rolling_service_levels
+from windows import consecutive_runs, window_sums
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-5, 15), st.integers(-5, 15), st.integers(0, 2), st.integers(-9, 9)),
+        max_size=30,
+    ),
+    st.integers(1, 12),
+)
+def test_window_sums_equal_a_loop(entries, n_windows):
+    expected = np.zeros((n_windows, 3), int)
+    for first, last, column, weight in entries:
+        for window in range(n_windows):
+            if first <= window <= last:
+                expected[window, column] += weight
+    columns = np.array(entries, int).reshape(-1, 4).T
+    found = window_sums(*columns, n_windows=n_windows, n_columns=3)
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(1, 5))
+def test_consecutive_runs_hold_each_bucket_once(buckets, longest):
+    starts = np.array(sorted(buckets), int) * 10
+    runs = consecutive_runs(starts, 10, longest)
+    assert [start for run in runs for start in run] == starts.tolist()
+    assert all(1 <= len(run) <= longest for run in runs)
+    for left, right in zip(runs, runs[1:], strict=False):
+        assert left.stop < right.start or len(left) == longest
+
+
+LATENCIES = st.floats(0, 1e9, allow_subnormal=False)
+
+
+def to_bin(values):
+    """Bins as the SQL macro latency_bin gives them."""
+    values = np.asarray(values, float)
+    with np.errstate(divide="ignore"):
+        bins = np.maximum(np.ceil(np.log(values) / np.log(GROWTH)), ZERO_BIN + 1)
+    return np.where(values <= 0.001, ZERO_BIN, bins).astype(int)
+
+
+@given(st.lists(LATENCIES, min_size=1, max_size=50))
+def test_bin_values_are_within_the_stated_error(latencies):
+    values = bin_values(to_bin(latencies))
+    for latency, value in zip(latencies, values, strict=True):
+        assert abs(value - latency) <= max(RELATIVE_ERROR * latency * (1 + 1e-9), 0.00101)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 6), max_size=30), min_size=1, max_size=5),
+    st.floats(0, 1),
+)
+def test_histogram_quantiles_equal_numpy_on_the_bin_values(samples, q):
+    values = np.array([0.0, 0.5, 1.0, 2.0, 30.0, 31.0, 1e9])
+    counts = np.array([np.bincount(sample, minlength=7) for sample in samples])
+    found = histogram_quantiles(counts, values, np.array([q]))[:, 0]
+    for sample, quantile in zip(samples, found, strict=True):
+        if sample:
+            np.testing.assert_allclose(quantile, np.quantile(values[sample], q), rtol=1e-9)
+        else:
+            assert np.isnan(quantile)
+
+
+def test_histogram_quantiles_refuse_what_is_no_quantile():
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        histogram_quantiles(np.ones((1, 2), int), np.array([1.0, 2.0]), np.array([1.5]))
+    with pytest.raises(ValueError, match="2 bins|\\(2,\\)"):
+        histogram_quantiles(np.ones((1, 2), int), np.array([1.0]), np.array([0.5]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.one_of(st.just(np.nan), st.floats(-9, 9)))),
+    st.integers(1, 8),
+    st.integers(1, 12),
+)
+def test_rolling_max_equals_a_loop(entries, width, n_windows):
+    steps = np.array([step for step, _ in entries], int)
+    values = np.array([value for _, value in entries], float)
+    found = rolling_max(steps, values, n_windows=n_windows, width=width)
+    for window in range(n_windows):
+        inside = values[(steps >= window) & (steps < window + width)]
+        inside = inside[~np.isnan(inside)]
+        assert found[window] == inside.max() if len(inside) else np.isnan(found[window])
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 15),
+        st.booleans(),
+        st.one_of(st.none(), st.floats(0, 1e6)),
+        st.one_of(st.none(), st.floats(0, 1e3)),
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS, st.integers(1, 6))
+def test_rolling_service_levels_equal_the_windows_events(events, width):
+    n_windows = 16 - width + 1
+    steps = sorted({step for step, *_ in events})
+    groups = [[event for event in events if event[0] == step] for step in steps]
+
+    def histograms(position):
+        rows = [
+            (index, to_bin([event[position]])[0])
+            for index, group in enumerate(groups)
+            for event in group
+            if event[position] is not None
+        ]
+        summary, bins = np.array(rows, int).reshape(-1, 2).T
+        return Histograms(summary, bins, np.ones(len(bins), int))
+
+    def sums(group):
+        latencies = [latency for *_, latency, _ in group if latency is not None]
+        total = sum(round(latency * 2**20) for latency in latencies)
+        errors = sum(is_error for _, is_error, *_ in group)
+        return [len(group), errors, len(latencies), total % 2**32, total // 2**32]
+
+    found = rolling_service_levels(
+        Summaries(
+            np.array(steps, int),
+            np.array([sums(group) for group in groups], np.int64).reshape(-1, 5),
+            np.array(
+                [max([e[2] for e in g if e[2] is not None], default=np.nan) for g in groups], float
+            ),
+            histograms(2),
+            histograms(3),
+        ),
+        n_windows=n_windows,
+        width=width,
+    )
+    for window in range(n_windows):
+        inside = [event for event in events if window <= event[0] < window + width]
+        assert found["request_count"][window] == len(inside)
+        assert found["error_count"][window] == sum(event[1] for event in inside)
+        for position, kind in ((2, "latency"), (3, "inference_time")):
+            values = [event[position] for event in inside if event[position] is not None]
+            quantiles = {"p50": 0.5, "p95": 0.95}
+            for name, q in quantiles.items():
+                value = found[f"{kind}_{name}_ms"][window]
+                if values:
+                    np.testing.assert_allclose(
+                        value, np.quantile(values, q), rtol=RELATIVE_ERROR + 1e-9, atol=0.00101
+                    )
+                else:
+                    assert np.isnan(value)
+            if kind == "latency" and values:
+                assert found["latency_max_ms"][window] == max(values)
+                np.testing.assert_allclose(
+                    found["latency_mean_ms"][window], np.mean(values), rtol=1e-9, atol=1e-6
+                )
+            elif kind == "latency":
+                assert np.isnan(found["latency_mean_ms"][window])
