@@ -49,22 +49,29 @@
 {% endmacro %}
 
 
-{# The staging tables have columns by the configuration. Where it changed, everything is read
-   anew into new tables. The ledger goes first: were the run killed here, the next one must not
-   take the files for read. #}
+{# What is made file by file has columns by the configuration, and names of files by the landing
+   folder. Where these changed, all of it is made anew. The ledger goes first: were the run killed
+   here, the next one must not take the files for read. #}
 {% macro reset_changed_inputs() %}
     {% set ledger = ml_monitoring.as_left_by_last_build('int_ingested_files') %}
-    {% set lines = ml_monitoring.as_left_by_last_build('stg_inference_lines', 'restricted') %}
     {% if ledger %}
-        {% set changed = run_query(
+        {% set others = run_query(
             "select count(*) from " ~ ledger ~ " where input_definition <> '"
             ~ ml_monitoring.input_definition() ~ "'").columns[0][0] %}
-        {% if changed %}
-            {% do log('The configuration of the inputs has changed: reading every file anew.', info=true) %}
-            {% do adapter.drop_relation(ledger) %}
+        {% if not others %}
+            {{ return('') }}
         {% endif %}
+        {% do log('The configuration of the inputs has changed: every file is read anew.', info=true) %}
+        {% do adapter.drop_relation(ledger) %}
     {% endif %}
-    {% if (not ledger or changed) and lines %}
-        {% do adapter.drop_relation(lines) %}
-    {% endif %}
+    {% for name, schema in [
+        ('stg_inference_lines', 'restricted'), ('stg_label_lines', 'restricted'),
+        ('int_label_history', 'internal'), ('int_duplicate_lines', 'internal'),
+        ('int_file_hours', 'internal'),
+    ] %}
+        {% set relation = ml_monitoring.as_left_by_last_build(name, schema) %}
+        {% if relation %}
+            {% do adapter.drop_relation(relation) %}
+        {% endif %}
+    {% endfor %}
 {% endmacro %}

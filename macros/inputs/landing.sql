@@ -101,7 +101,7 @@
             {% set utc = name ~ " at time zone 'UTC'" if 'TIME ZONE' in type else name %}
             {% do values.append(name ~ ' := strftime((' ~ utc ~ ")::timestamp, '%Y-%m-%dT%H:%M:%S.%fZ')") %}
         {% elif column.name in ['features', 'attributes', 'upstream', 'preprocessing']
-              and type.startswith('VARCHAR') %}
+              and not type.startswith(('STRUCT', 'MAP', 'JSON')) %}
             {% do values.append(name ~ ' := case when json_valid(' ~ name ~ ') then ' ~ name
                 ~ '::json else to_json(' ~ name ~ ') end') %}
         {% else %}

@@ -166,8 +166,13 @@ arrival_causes as (
         case
             when sum(hours.rejected_count) > 0
                 then
-                    'lines arrive but ' || sum(hours.rejected_count)::bigint
-                    || ' of them were rejected (see rejected_records)'
+                    sum(hours.rejected_count)::bigint || ' of '
+                    || sum(hours.line_count)::bigint
+                    || ' lines that arrived were rejected (see rejected_records)'
+            when sum(hours.line_count) > 0
+                then
+                    'only ' || sum(hours.line_count)::bigint
+                    || ' lines arrived, none of them bad: fewer callers, or files that are late'
             else
                 'no line arrived for these hours, not even a bad one:'
                 || ' the service, or the shipping of its logs, stopped'
@@ -178,7 +183,12 @@ arrival_causes as (
             breaches.model_name = hours.model_name
             and hours.event_hour >= date_trunc('hour', breaches.breached_since)
             and hours.event_hour < breaches.window_end
-    where breaches.metric in ('is_unexpectedly_silent', 'requests_vs_week_before')
+    where
+        breaches.metric in (
+            'is_unexpectedly_silent', 'requests_vs_week_before', 'request_count',
+            'requests_per_minute'
+        )
+        and breaches.data_status = 'ok'
     group by all
 ),
 

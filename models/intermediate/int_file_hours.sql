@@ -1,5 +1,5 @@
 -- Grain: one landing file of inference events, model and hour that its lines belong to. A line
--- that was rejected for want of a model or a time counts with the last valid line of its file.
+-- that was rejected for want of a model or a time counts with the valid lines of its file.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -33,7 +33,8 @@ files as (
         lines.file_path,
         arg_max(lines.model_name, lines.line_number)
         filter (where lines.reject_reason is null) as model_name,
-        max(lines.ts) filter (where lines.reject_reason is null) as ts,
+        -- The middle one: a single line of a wrong year must not take the others along.
+        quantile_disc(lines.ts, 0.5) filter (where lines.reject_reason is null) as ts,
         any_value(landing_files.modified_at) as modified_at
     from lines
     left join {{ ref('stg_landing_files') }} as landing_files

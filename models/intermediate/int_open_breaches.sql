@@ -16,7 +16,18 @@ first_bad as (
         evaluations.slo_name,
         evaluations.model_version,
         evaluations.slice_value,
-        min(evaluations.window_start) as bad_since,
+        -- A long window is tipped over by its newest part.
+        arg_min(
+            greatest(
+                evaluations.window_start,
+                evaluations.window_end
+                - case
+                    when evaluations.window_size like '%d' then interval '1 day'
+                    else interval '1 hour'
+                end
+            ),
+            evaluations.window_end
+        ) as bad_since,
         count(*) as bad_windows
     from {{ ref('int_slo_evaluations') }} as evaluations
     inner join last_good using (slo_name, model_version, slice_value)

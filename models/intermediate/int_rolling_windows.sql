@@ -16,52 +16,42 @@ sizes as (
         and window_size not in ('1m', '1h', '1d')
 ),
 
+steps as (
+    select
+        *,
+        case when minutes < 1440 then interval '1 hour' else interval '1 day' end as step
+    from sizes
+),
+
+-- Each hour is looked back on from its own bucket and from those that follow.
 hours as (
     select
+        steps.window_size,
+        steps.slice_key,
+        steps.minutes,
+        steps.step,
         calendar.event_hour,
         calendar.revision,
-        clock.as_of
-    from {{ ref('int_service_calendar') }} as calendar
-    cross join {{ ref('int_as_of') }} as clock
-),
-
-bounds as (
-    select
-        min(event_hour) as first_hour,
-        max(event_hour) as last_hour,
-        any_value(as_of) as as_of
-    from hours
-),
-
-buckets as (
-    select
-        sizes.*,
-        case when sizes.minutes < 1440 then interval '1 hour' else interval '1 day' end as step,
+        clock.as_of,
         unnest(generate_series(
-            case
-                when sizes.minutes < 1440 then bounds.first_hour
-                else date_trunc('day', bounds.first_hour)
-            end,
-            bounds.as_of,
-            case when sizes.minutes < 1440 then interval '1 hour' else interval '1 day' end
-        )) as bucket,
-        bounds.as_of
-    from sizes
-    cross join bounds
-    where bounds.first_hour is not null
+            time_bucket(steps.step, calendar.event_hour),
+            calendar.event_hour + to_minutes(steps.minutes) + interval '1 hour'
+            - interval '1 microsecond',
+            steps.step
+        )) as bucket
+    from {{ ref('int_service_calendar') }} as calendar
+    cross join steps
+    cross join {{ ref('int_as_of') }} as clock
 )
 
 select
-    buckets.window_size,
-    buckets.slice_key,
-    buckets.minutes,
-    buckets.bucket,
+    window_size,
+    slice_key,
+    minutes,
+    bucket,
     {{ revision_of(fingerprint(hash64([
-        'hours.event_hour', 'hours.revision', 'least(buckets.as_of, buckets.bucket + buckets.step)',
+        'event_hour', 'revision', 'least(as_of, bucket + step)',
     ]))) }} as revision
-from buckets
-inner join hours
-    on
-        hours.event_hour < buckets.bucket + buckets.step
-        and hours.event_hour > buckets.bucket - to_minutes(buckets.minutes) - interval '1 hour'
+from hours
+where bucket <= as_of
 group by all

@@ -60,6 +60,24 @@ judged as (
             when {{ window_minutes('window_size') }} is null
                 then 'window_size must be like 10m, 6h or 7d'
             when
+                {{ window_minutes('window_size') }} > 60
+                and {{ window_minutes('window_size') }} % 60 <> 0
+                then 'windows over an hour must be whole hours: window_size like 2h'
+            when
+                metric in ('reject_rate', 'duplicate_rate', 'field_issue_rate') and role <> 'all'
+                then 'this metric is of all versions and roles together: role must be all'
+            when
+                metric not in ('reject_rate', 'duplicate_rate', 'field_issue_rate')
+                and role = 'all'
+                then 'role must be live or shadow for this metric'
+            when
+                slice_key <> 'all'
+                and metric not in ({{ text_literals(service_metrics()) }})
+                and metric not like 'label%'
+                then 'this metric is of whole models: slice_key must be all'
+            when feature is not null
+                then 'this metric is of no feature: leave feature empty'
+            when
                 {{ window_minutes('window_size') }} < 60 and slice_key <> 'all'
                 then 'windows under an hour are for whole models: slice_key must be all'
             when

@@ -50,15 +50,28 @@ first_hours as (
     group by all
 ),
 
-baselines as (
+-- A baseline of so many days begins with the first day of traffic.
+dated_baselines as (
     select
         models.model_name,
-        models.baseline_start,
-        models.baseline_end,
-        date_diff('day', models.baseline_start, models.baseline_end) as baseline_days
+        first_hours.role,
+        coalesce(models.baseline_start, date_trunc('day', first_hours.first_hour))
+            as baseline_start,
+        coalesce(
+            models.baseline_end,
+            date_trunc('day', first_hours.first_hour) + to_days(models.baseline_days)
+        ) as baseline_end
     from {{ ref('int_monitored_models') }} as models
+    inner join first_hours on models.model_name = first_hours.model_name
+),
+
+baselines as (
+    select
+        dated_baselines.*,
+        date_diff('day', baseline_start, baseline_end) as baseline_days
+    from dated_baselines
     cross join {{ ref('int_as_of') }} as clock
-    where models.baseline_end <= clock.as_of
+    where dated_baselines.baseline_end <= clock.as_of
 ),
 
 -- How often an hour of the day (UTC) had requests in the baseline.
@@ -72,6 +85,7 @@ active_hours as (
     inner join baselines
         on
             role_requests.model_name = baselines.model_name
+            and role_requests.role = baselines.role
             and role_requests.window_start >= baselines.baseline_start
             and role_requests.window_start < baselines.baseline_end
     group by all
@@ -99,7 +113,7 @@ joined as (
             and version_hours.role = week_before.role
             and version_hours.window_start = week_before.window_start + interval '7 days'
     left join first_hours using (model_name, role)
-    left join baselines on version_hours.model_name = baselines.model_name
+    left join baselines using (model_name, role)
     left join active_hours
         on
             version_hours.model_name = active_hours.model_name
