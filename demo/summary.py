@@ -108,8 +108,10 @@ def main() -> int:
                    "version", "role", "from", "to", "requests#", "errors#", "p95 ms#",
                    "p95 last day#", "labels known#", "label delay h#")  # fmt: skip
     for name, role, start, end, requests, errors, p95, newest, coverage, delay in versions:
-        served.add_row(name, role, start, end, number(requests), number(errors, ".2%"),
-                       number(p95), number(newest), number(coverage, ".1%"), number(delay, ".1f"))  # fmt: skip
+        served.add_row(
+            name, role, start, end, number(requests), number(errors, ".2%"), number(p95),
+            number(newest), number(coverage, ".1%"), number(delay, ".1f"),
+        )  # fmt: skip
     console.print(served)
 
     console.print()

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.integration.warehouse import PROJECT, Warehouse
 
 
@@ -21,8 +22,18 @@ def demo_landing(tmp_path_factory):
     """Twelve days of the demo's landing files, an incident of bad lines among them."""
     landing = tmp_path_factory.mktemp("demo") / "landing"
     subprocess.run(
-        [sys.executable, "-m", "demo.generate", "--landing", str(landing), "--quiet"]
-        + ["--start", "2013-08-13", "--end", "2013-08-25"],
+        [
+            sys.executable,
+            "-m",
+            "demo.generate",
+            "--landing",
+            str(landing),
+            "--quiet",
+            "--start",
+            "2013-08-13",
+            "--end",
+            "2013-08-25",
+        ],
         cwd=PROJECT,
         check=True,
     )

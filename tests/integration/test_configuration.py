@@ -182,8 +182,9 @@ WRONG_TARGETS = [
 def test_wrong_targets_are_named_with_the_reason(tmp_path):
     targets = [{"slo_name": f"wrong {n}"} | change for n, (change, _) in enumerate(WRONG_TARGETS)]
     targets += [{}, {"slo_name": "twice"}, {"slo_name": "twice"}]
-    targets += [{"slo_name": "bare", "role": "", "slice_key": "", "budget_objective": "",
-                          "min_requests": "", "max_age_hours": "", "on_missing": "", "severity": ""}]  # fmt: skip
+    optional = ("role", "slice_key", "budget_objective", "min_requests", "max_age_hours")
+    optional += ("on_missing", "severity")
+    targets += [{"slo_name": "bare"} | dict.fromkeys(optional, "")]
     warehouse = Warehouse(tmp_path)
     warehouse.own("slo_targets", TARGET, targets)
     build = warehouse.dbt("run", "--select", "+stg_slo_targets")

@@ -164,7 +164,7 @@ def other_case(folder) -> Case:
         record["ts"] = later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     duplicates[::2] = rng.sample(events, 100)
     future = [events[0] | {"request_id": f"f{n}", "ts": "2099-01-01T00:00:00Z"} for n in range(3)]
-    warehouse.write("inference_events/a/lines.jsonl", events[:1500] + ["{broken", "[]"] + future)
+    warehouse.write("inference_events/a/lines.jsonl", [*events[:1500], "{broken", "[]", *future])
     warehouse.write("inference_events/b.jsonl.gz", events[1500:3000] + duplicates[100:])
     # A column has one type: in Parquet the models do not share a file.
     typed = [e | {"ts": e["ts"].rstrip("Z")} for e in events[3000:] + duplicates[:100]]
@@ -259,7 +259,7 @@ def test_rolling_windows(case):
     assert len(found) > 100
     rows = oracle.by_slice(case.events)
     rows["is_error"] = rows["status"] >= 400
-    series = {key: part for key, part in rows.groupby(oracle.SERIES)}
+    series = dict(rows.groupby(oracle.SERIES))
     sample = found.sample(400, random_state=1) if len(found) > 400 else found
     filled = 0
     for window in sample.itertuples():

@@ -16,8 +16,17 @@ AT = "2013-08-22T15:05:00Z"
 
 def test_replay_equals_a_build_from_what_had_arrived(demo_landing, tmp_path):
     replay = subprocess.run(
-        [sys.executable, "-m", "demo.replay", "--at", AT, "--landing", str(demo_landing)]
-        + ["--replays", str(tmp_path / "replays")],
+        [
+            sys.executable,
+            "-m",
+            "demo.replay",
+            "--at",
+            AT,
+            "--landing",
+            str(demo_landing),
+            "--replays",
+            str(tmp_path / "replays"),
+        ],
         cwd=PROJECT,
         env={name: value for name, value in os.environ.items() if name != "ML_MONITORING_PATH"},
         capture_output=True,

@@ -4,6 +4,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from landing import BLOCK_BYTES, FileReport, complete_lines, split_lines, text_batches
 
 

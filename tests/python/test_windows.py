@@ -1,7 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from latency import GROWTH, RELATIVE_ERROR, ZERO_BIN, bin_values, histogram_quantiles
 from service_windows import Histograms, Summaries, rolling_max, rolling_service_levels
 from windows import consecutive_runs, window_sums
@@ -31,7 +34,7 @@ def test_consecutive_runs_hold_each_bucket_once(buckets, longest):
     runs = consecutive_runs(starts, 10, longest)
     assert [start for run in runs for start in run] == starts.tolist()
     assert all(1 <= len(run) <= longest for run in runs)
-    for left, right in zip(runs, runs[1:], strict=False):
+    for left, right in itertools.pairwise(runs):
         assert left.stop < right.start or len(left) == longest
 
 
@@ -71,7 +74,7 @@ def test_histogram_quantiles_equal_numpy_on_the_bin_values(samples, q):
 def test_histogram_quantiles_refuse_what_is_no_quantile():
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         histogram_quantiles(np.ones((1, 2), int), np.array([1.0, 2.0]), np.array([1.5]))
-    with pytest.raises(ValueError, match="2 bins|\\(2,\\)"):
+    with pytest.raises(ValueError, match="for values of"):
         histogram_quantiles(np.ones((1, 2), int), np.array([1.0]), np.array([0.5]))
 
 

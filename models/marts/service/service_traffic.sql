@@ -68,7 +68,9 @@ dated_baselines as (
 baselines as (
     select
         dated_baselines.*,
-        date_diff('day', baseline_start, baseline_end) as baseline_days
+        date_diff(
+            'day', dated_baselines.baseline_start, dated_baselines.baseline_end
+        ) as baseline_days
     from dated_baselines
     cross join {{ ref('int_as_of') }} as clock
     where dated_baselines.baseline_end <= clock.as_of
