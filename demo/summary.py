@@ -31,7 +31,7 @@ SLOS = """
     select
         slo_name, severity, model_version
         || case when slice_key = 'all' then '' else ', ' || slice_key || ' = ' || slice_value end,
-        metric || ' ' || comparator || ' ' || objective, window_size, sli_value,
+        metric || ' ' || comparator || ' ' || format('{:g}', objective), window_size, sli_value,
         case when is_breached then 'BREACHED' when data_status = 'ok' then 'met'
             else 'not judged' end,
         error_budget_remaining
@@ -81,7 +81,7 @@ def main() -> int:
     """Print the summary; returns the exit code."""
     console = Console()
     # A pipe has no width of its own, and a table that wraps is hard to read.
-    console.width = max(console.width, 124)
+    console.width = max(console.width, 136)
     if not DATABASE.exists():
         console.print(f"There is no {DATABASE} yet. Type: make demo")
         return 1
@@ -116,7 +116,7 @@ def main() -> int:
 
     console.print()
     objectives = table("Objectives", "SLO", "severity", "of", "target", "window", "value#",
-                       "state", "error budget left#")  # fmt: skip
+                       "state", "budget left#")  # fmt: skip
     for name, severity, where, target, window, value, state, budget in slos:
         style = {"BREACHED": "bold red", "met": "green"}.get(state, "yellow")
         objectives.add_row(name, severity, where, target, window, number(value, ".4g"),

@@ -63,7 +63,7 @@ def full_refresh(warehouse, folder):
     """Build the same files at once, in an empty database."""
     fresh = Warehouse(folder, copy.deepcopy(warehouse.vars))
     fresh.own("slo_targets", *OWN_TARGETS)
-    build = fresh.build("--exclude-resource-type", "unit_test")
+    build = fresh.build()
     assert build.exit_code == 0, build.end
     return snapshot(fresh)
 
@@ -78,7 +78,7 @@ def history(tmp_path_factory):
 
     def step(as_of):
         warehouse.vars["as_of"] = as_of
-        build = warehouse.build("--exclude-resource-type", "unit_test")
+        build = warehouse.build()
         assert build.exit_code == 0, build.end
         found = snapshot(warehouse)
         expected = full_refresh(warehouse, folder / f"at_{as_of}".replace(":", "-"))

@@ -53,7 +53,7 @@ def test_replay_equals_a_build_from_what_had_arrived(demo_landing, tmp_path):
     for path in arrived:
         (warehouse.landing / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(demo_landing / path, warehouse.landing / path)
-    build = warehouse.build("--exclude-resource-type", "unit_test")
+    build = warehouse.build()
     assert build.exit_code == replay.returncode
 
     (database,) = (tmp_path / "replays").glob("*/*.duckdb")
