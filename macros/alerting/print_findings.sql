@@ -8,7 +8,8 @@
           and result.node.resource_type == 'test' and result.node.package_name == 'ml_monitoring'
           and not result.node.name.startswith('slo_page')
           and not result.node.name.startswith('slo_ticket') %}
-        {% set found = run_query('select * from (' ~ result.node.compiled_code ~ ') as findings limit 5') %}
+        {% set found = run_query(
+            'select * from (\n' ~ result.node.compiled_code ~ '\n) as findings limit 5') %}
         {% do log('\n  ' ~ result.node.name ~ (': the first 5 of ' ~ result.failures
             if result.failures > 5 else ''), info=true) %}
         {% for row in found.rows %}
