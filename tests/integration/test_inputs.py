@@ -443,3 +443,41 @@ def test_declared_features_keep_their_type(warehouse):
         ("r1", "features.plan"),
         ("r4", "features"),
     ]
+
+
+ISSUES = [
+    ({"latency_ms": "fast"}, "latency_ms", "wrong_type"),
+    ({"latency_ms": math.nan}, "latency_ms", "not_finite"),
+    ({"latency_ms": -1}, "latency_ms", "out_of_range"),
+    ({"latency_ms": 2e9}, "latency_ms", "out_of_range"),
+    ({"latency_ms": ...}, "latency_ms", "missing"),
+    ({"inference_time_ms": True}, "inference_time_ms", "wrong_type"),
+    ({"inference_time_ms": math.inf}, "inference_time_ms", "not_finite"),
+    ({"inference_time_ms": -0.5}, "inference_time_ms", "out_of_range"),
+    ({"score": "0.5"}, "score", "wrong_type"),
+    ({"score": math.nan}, "score", "not_finite"),
+    ({"score": 1.2}, "score", "out_of_range"),
+    ({"score": -0.1}, "score", "out_of_range"),
+    ({"score": None}, "score", "missing"),
+    ({"prediction": True}, "prediction", "wrong_type"),
+    ({"features": 5}, "features", "wrong_type"),
+    ({"attributes": ["de"]}, "attributes", "wrong_type"),
+    ({"attributes": {"country": {"code": "de"}}}, "attributes.country", "wrong_type"),
+    ({"upstream": "weather"}, "upstream", "wrong_type"),
+    ({"preprocessing": 1}, "preprocessing", "wrong_type"),
+    ({"trace_id": 7}, "trace_id", "wrong_type"),
+    ({"feature_hash": "abc"}, "feature_hash", "invalid_format"),
+]
+
+
+def test_each_field_issue_says_why_and_keeps_the_event(warehouse):
+    records = [event(f"r{n:02d}", **change) for n, (change, *_) in enumerate(ISSUES)]
+    records += [event("fine"), event("failed", status=500, score=None)]
+    warehouse.write("inference_events/a.jsonl", records)
+    assert warehouse.build("--select", *INGESTION).exit_code == 0
+    found = warehouse.query(
+        "select request_id, field, issue from ml_monitoring.field_issues order by request_id"
+    )
+    assert found == [(f"r{n:02d}", name, issue) for n, (_, name, issue) in enumerate(ISSUES)]
+    accepted = warehouse.query("select count(*) from ml_monitoring_restricted.stg_inference_events")
+    assert accepted == [(len(records),)]

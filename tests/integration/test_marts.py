@@ -259,7 +259,7 @@ def test_rolling_windows(case):
     assert len(found) > 100
     rows = oracle.by_slice(case.events)
     rows["is_error"] = rows["status"] >= 400
-    series = dict(rows.groupby(oracle.SERIES))
+    series = dict(iter(rows.groupby(oracle.SERIES)))
     sample = found.sample(400, random_state=1) if len(found) > 400 else found
     filled = 0
     for window in sample.itertuples():
