@@ -19,7 +19,7 @@ def module_warehouse(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo_landing(tmp_path_factory):
-    """Twelve days of the demo's landing files, an incident of bad lines among them."""
+    """Twelve days of the demo's landing files, the release of v2 among them."""
     landing = tmp_path_factory.mktemp("demo") / "landing"
     subprocess.run(
         [
@@ -30,9 +30,9 @@ def demo_landing(tmp_path_factory):
             str(landing),
             "--quiet",
             "--start",
-            "2013-08-13",
+            "2013-07-08",
             "--end",
-            "2013-08-25",
+            "2013-07-20",
         ],
         cwd=PROJECT,
         check=True,

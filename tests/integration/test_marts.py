@@ -54,7 +54,7 @@ def demo_case(folder, demo_landing) -> Case:
         features = record["features"] or {}
         return {key: features.get(key) or "(missing)" for key in ("carrier", "origin")}
 
-    case = built_case(warehouse, "2013-08-25", slices)
+    case = built_case(warehouse, "2013-07-20", slices)
     case.events, case.counts = oracle.read_events(demo_landing, case.as_of, slices)
     case.labels = oracle.read_labels(demo_landing, case.as_of)
     return case
@@ -268,6 +268,8 @@ def test_rolling_windows(case):
         inside = inside[(inside["ts"] >= window.window_start) & (inside["ts"] < window.window_end)]
         assert window.request_count == len(inside)
         assert window.error_count == inside["is_error"].sum()
+        minutes = (window.window_end - window.window_start) / pd.Timedelta(minutes=1)
+        np.testing.assert_allclose(window.requests_per_minute, len(inside) / minutes)
         latency = inside["latency_ms"].dropna().astype(float)
         if latency.empty:
             assert np.isnan(window.latency_p95_ms)
@@ -353,6 +355,8 @@ def test_configuration_is_not_pasted_into_sql(case):
     if "intent" not in set(case.events["model_name"]):
         names = case.warehouse.query("select distinct model_name from ml_monitoring.service_levels")
         assert names == [("flight_delay",)]
+        versions = set(zip(case.events["model_version"], case.events["role"], strict=True))
+        assert versions == {("v1", "live"), ("v2", "shadow"), ("v2", "live")}
         return
     found = case.warehouse.query(
         "select distinct model_name, slice_key from ml_monitoring.service_levels order by all"
