@@ -1,5 +1,5 @@
 # Everything runs in a virtual environment of the project's own; nothing needs to be activated.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 LANDING := data/landing
