@@ -59,7 +59,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
 	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
 
-LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
 	rm -rf target logs data replays *.duckdb *.duckdb.wal

@@ -710,7 +710,6 @@ with InferenceLogger(sys.argv[1], max_bytes=20_000) as log:
             f"{name}-{number}" for name in "ab" for number in range(500)
         )
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_a_forked_child_opens_its_own_file(self, tmp_path):
         handler = JsonLinesHandler(tmp_path, compress=True)
         handler.write({"from": "parent", "number": 1})
