@@ -65,6 +65,29 @@ def series_of(table: pa.Table) -> dict[tuple[str, ...], np.ndarray]:
     return {key: np.array(positions) for key, positions in rows.items()}
 
 
+def table_of(columns: dict, schema: pa.Schema, size: int) -> pa.Table:
+    """Make a table of columns by name.
+
+    Parameters
+    ----------
+    columns : dict
+        For each column of the schema an array, or one text (or None) for all rows. NaN in a
+        NumPy array is no number and becomes null.
+    schema : Schema
+    size : int
+        The number of rows.
+    """
+    arrays = []
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        column = columns[name]
+        if column is None or isinstance(column, str):
+            column = pa.repeat(pa.scalar(column, kind), size)
+        elif isinstance(column, np.ndarray):
+            column = pa.array(column, kind, from_pandas=True)
+        arrays.append(column)
+    return pa.table(arrays, schema=schema)
+
+
 def rolling_table(
     rows: pa.Table,
     spans: pa.Table,

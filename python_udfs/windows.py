@@ -48,6 +48,42 @@ def window_sums(
     return np.cumsum(changes, axis=0)[:-1]
 
 
+def window_maxima(
+    first: np.ndarray,
+    last: np.ndarray,
+    column: np.ndarray,
+    value: np.ndarray,
+    *,
+    n_windows: int,
+    n_columns: int,
+) -> np.ndarray:
+    """Take the largest value in each window, as ``window_sums`` adds weights.
+
+    Parameters
+    ----------
+    first, last, column : ndarray of int, shape (n_entries,)
+        As in ``window_sums``.
+    value : ndarray of float, shape (n_entries,)
+    n_windows, n_columns : int
+
+    Returns
+    -------
+    ndarray of float, shape (n_windows, n_columns)
+        NaN where nothing counts. The cost is that of the entries times the windows that each
+        counts in.
+    """
+    first = np.maximum(first, 0)
+    last = np.minimum(last, n_windows - 1)
+    maxima = np.full((n_windows, n_columns), -np.inf)
+    counts = first <= last
+    while counts.any():
+        first, last, column, value = (part[counts] for part in (first, last, column, value))
+        np.maximum.at(maxima, (first, column), value)
+        first = first + 1
+        counts = first <= last
+    return np.where(np.isneginf(maxima), np.nan, maxima)
+
+
 def consecutive_runs(starts: np.ndarray, step: int, longest: int) -> list[range]:
     """Join buckets that follow each other.
 

@@ -20,6 +20,7 @@
             'task': model.task,
             'decision_threshold': model.get('decision_threshold', 0.5),
             'baseline': model.get('baseline', {'days': 14}),
+            'baseline_definition': ml_monitoring.baseline_definition(model),
             'min_label_coverage': model.get('min_label_coverage', 0.5),
             'label_grace_hours': model.get('label_grace_hours', 48),
             'features': model.features,
@@ -28,4 +29,16 @@
         }) %}
     {% endfor %}
     {{ return(models) }}
+{% endmacro %}
+
+
+{# A baseline in words. Another definition is another version of the baseline. #}
+{% macro baseline_definition(model) %}
+    {% set baseline = model.get('baseline', {'days': 14}) %}
+    {% set settings = ml_monitoring.settings() %}
+    {% set period = 'the first ' ~ baseline.days ~ ' days' if 'days' in baseline
+        else ml_monitoring.parse_moment(baseline.start)[:10] ~ ' to '
+            ~ ml_monitoring.parse_moment(baseline.end)[:10] %}
+    {{ return(period ~ ', or the first ' ~ settings.version_baseline_days
+        ~ ' days of a later version; ' ~ settings.drift_bins ~ ' bins') }}
 {% endmacro %}

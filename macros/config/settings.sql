@@ -57,20 +57,60 @@
 {% endmacro %}
 
 
-{% macro performance_windows_days() %}
-    {% set given = var('performance_windows_days', [1, 7, 14, 30]) %}
-    {% set example = 'performance_windows_days: [1, 7, 14, 30]' %}
+{% macro windows_days(name, default) %}
+    {% set given = var(name, default) %}
+    {% set example = name ~ ': ' ~ default %}
     {% if given is string or given is mapping or given is not iterable or given | length == 0 %}
-        {% do ml_monitoring.config_error('performance_windows_days', 'is `' ~ given
-            ~ '`; it must be a list of days.', example) %}
+        {% do ml_monitoring.config_error(name, 'is `' ~ given ~ '`; it must be a list of days.',
+            example) %}
     {% endif %}
     {% for days in given %}
         {% if days is not integer or days is sameas true or days < 1 or days > 366 %}
-            {% do ml_monitoring.config_error('performance_windows_days', 'holds `' ~ days
+            {% do ml_monitoring.config_error(name, 'holds `' ~ days
                 ~ '`; each must be a whole number of days from 1 to 366.', example) %}
         {% endif %}
     {% endfor %}
     {{ return(given | unique | sort | list) }}
+{% endmacro %}
+
+
+{% macro performance_windows_days() %}
+    {{ return(ml_monitoring.windows_days('performance_windows_days', [1, 7, 14, 30])) }}
+{% endmacro %}
+
+
+{% macro number_var(name, default, low, high) %}
+    {% set value = var(name, default) %}
+    {% if value is not number or value is sameas true or value is sameas false
+          or not low < value < high %}
+        {% do ml_monitoring.config_error(name, 'is `' ~ value ~ '`; it must be a number between '
+            ~ low ~ ' and ' ~ high ~ '.', name ~ ': ' ~ default) %}
+    {% endif %}
+    {{ return(value) }}
+{% endmacro %}
+
+
+{# What the statistics are computed with. The Python models read it from int_settings. #}
+{% macro settings() %}
+    {% set settings = {
+        'drift_windows_days': ml_monitoring.windows_days('drift_windows_days', [1, 7]),
+        'performance_windows_days': ml_monitoring.performance_windows_days(),
+        'baseline_grace_days': ml_monitoring.whole_number_var('baseline_grace_days', 1, 0),
+        'version_baseline_days': ml_monitoring.whole_number_var('version_baseline_days', 14, 1),
+        'drift_bins': ml_monitoring.whole_number_var('drift_bins', 200, 10),
+        'psi_floor': ml_monitoring.number_var('psi_floor', 0.000001, 0, 0.01),
+        'psi_moderate': ml_monitoring.number_var('psi_moderate', 0.1, 0, 100),
+        'psi_significant': ml_monitoring.number_var('psi_significant', 0.25, 0, 100),
+        'calibration_bins': ml_monitoring.whole_number_var('calibration_bins', 10, 2),
+        'min_samples': ml_monitoring.whole_number_var('min_samples', 50, 1),
+        'min_samples_per_class': ml_monitoring.whole_number_var('min_samples_per_class', 10, 1),
+    } %}
+    {% if settings.psi_moderate > settings.psi_significant %}
+        {% do ml_monitoring.config_error('psi_moderate', 'is `' ~ settings.psi_moderate
+            ~ '`, above psi_significant, `' ~ settings.psi_significant ~ '`.',
+            'psi_moderate: 0.1\npsi_significant: 0.25') %}
+    {% endif %}
+    {{ return(settings) }}
 {% endmacro %}
 
 

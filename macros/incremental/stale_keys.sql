@@ -9,18 +9,26 @@
 {% macro summary_version() %}{{ return(1) }}{% endmacro %}
 
 
-{# The revision of a key in this model: of its data, of the configuration and of the model. #}
+{# The revision of a key in this model: of its data, of the configuration and of the model. A
+   model that is made with some of the settings names them in `meta: {settings: [...]}`. #}
 {% macro revision_of(revision) %}
-    {%- set definition = local_md5(ml_monitoring.summary_version() ~ model.raw_code ~ tojson(ml_monitoring.monitored_models(), sort_keys=true)) -%}
+    {%- set used = {} -%}
+    {%- for name in model.config.get('meta', {}).get('settings', []) -%}
+        {%- do used.update({name: ml_monitoring.settings()[name]}) -%}
+    {%- endfor -%}
+    {%- set definition = local_md5(
+        ml_monitoring.summary_version() ~ model.raw_code ~ tojson(used, sort_keys=true)
+        ~ tojson(ml_monitoring.monitored_models(), sort_keys=true)
+    ) -%}
     {{- return(ml_monitoring.hash64([revision, "'" ~ definition ~ "'"])) -}}
 {% endmacro %}
 
 
-{# Pre-hook: delete what is stale. #}
-{% macro forget_stale(wanted, keys) %}
-    {# A Python model stores the wanted revision as it is, since Jinja does not reach its body;
-       the SQL model that wants it has put the definition in. #}
-    {% set is_python = model.language == 'python' %}
+{# Pre-hook: delete what is stale. Where the revision is final, the SQL model that wants the keys
+   has put its definition in, and it is stored as it is: so for Python models, whose body Jinja
+   does not reach. #}
+{% macro forget_stale(wanted, keys, is_final=false) %}
+    {% set is_final = is_final or model.language == 'python' %}
     {% if is_incremental() %}
         delete from {{ this }} as held
         where not exists (
@@ -30,7 +38,7 @@
                 {%- for key in keys %}
                 wanted.{{ key }} = held.{{ key }} and
                 {%- endfor %}
-                {{ 'wanted.revision' if is_python else ml_monitoring.revision_of('wanted.revision') }}
+                {{ 'wanted.revision' if is_final else ml_monitoring.revision_of('wanted.revision') }}
                 = held.revision
         )
     {% endif %}

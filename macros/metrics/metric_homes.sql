@@ -1,12 +1,15 @@
 {# Where each metric is at home: the public table and column that it enters monitoring_metrics
    from, the column that counts what it was computed from, and whether the table's data_status is
    about these metrics. One row there for each; a test holds that no metric has two homes for one
-   window_size. #}
+   window_size. `where` keeps the rows that have such a metric; `is_long` is a table that has the metric's name in a column; `bounds` and
+   `intervals` name the metrics with a column for their error bound, or two for their interval. #}
 {% macro metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
     {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate']
         + latencies %}
+    {% set rates = ['positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
+                    'true_positive_rate', 'false_positive_rate'] %}
     {{ return([
         {'table': 'service_levels', 'metrics': service, 'sample_count': 'request_count'},
         {'table': 'service_levels_minute', 'metrics': service, 'sample_count': 'request_count'},
@@ -21,6 +24,32 @@
         {'table': 'data_quality',
          'metrics': ['reject_rate', 'duplicate_rate', 'field_issue_rate'],
          'sample_count': 'line_count'},
+        {'table': 'feature_drift', 'metrics': ['psi', 'js_distance', 'current_null_rate'],
+         'sample_count': 'current_count', 'feature': true, 'data_status': true},
+        {'table': 'feature_drift', 'metrics': ['ks_statistic', 'wasserstein_distance'],
+         'sample_count': 'current_count', 'feature': true, 'data_status': true,
+         'where': "feature_type in ('numerical', 'prediction')",
+         'bounds': {'ks_statistic': 'ks_statistic_error_bound',
+                    'wasserstein_distance': 'wasserstein_distance_error_bound'}},
+        {'table': 'feature_drift', 'metrics': ['new_category_rate'],
+         'sample_count': 'current_count', 'feature': true, 'data_status': true,
+         'where': "feature_type in ('categorical', 'boolean')"},
+        {'table': 'model_performance',
+         'metrics': ['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates,
+         'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
+         'bounds': {'roc_auc': 'roc_auc_error_bound',
+                    'average_precision': 'average_precision_error_bound'},
+         'intervals': ['roc_auc'] + rates},
+        {'table': 'calibration',
+         'metrics': ['ece', 'ece_noise_floor', 'mce', 'mean_score'],
+         'sample_count': 'labeled_count', 'label_view': true, 'data_status': true},
+        {'table': 'calibration', 'metrics': ['calibration_slope', 'calibration_intercept'],
+         'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
+         'status': 'line_status'},
+        {'table': 'fairness',
+         'metrics': ml_monitoring.fairness_metrics(), 'is_long': true,
+         'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
+         'intervals': ['value']},
     ]) }}
 {% endmacro %}
 
@@ -28,6 +57,24 @@
 {# The metrics of service_levels and its likes. #}
 {% macro service_metrics() %}
     {{ return(ml_monitoring.metric_homes()[0].metrics) }}
+{% endmacro %}
+
+
+{# Gaps between the groups of a protected attribute. #}
+{% macro fairness_metrics() %}
+    {{ return(['demographic_parity_difference', 'demographic_parity_ratio',
+               'equal_opportunity_difference', 'predictive_equality_difference',
+               'equalized_odds_difference', 'predictive_parity_difference']) }}
+{% endmacro %}
+
+
+{# The metrics whose home is one of these tables. #}
+{% macro metrics_of(tables) %}
+    {% set names = [] %}
+    {% for home in ml_monitoring.metric_homes() if home.table in tables %}
+        {% do names.extend(home.metrics) %}
+    {% endfor %}
+    {{ return(names) }}
 {% endmacro %}
 
 

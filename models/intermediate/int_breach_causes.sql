@@ -1,9 +1,15 @@
 -- Grain: one open breach, with what the summaries say of its cause, in words.
 -- First hints for who is paged; the runbook goes on from there.
+{% set labelled = text_literals(metrics_of(['model_performance', 'calibration', 'fairness'])) %}
+
 with
 
 breaches as (
     select * from {{ ref('int_open_breaches') }}
+),
+
+targets as (
+    select * from {{ ref('stg_slo_targets') }} where problem is null
 ),
 
 -- Where is it? The hours of the breach by slice, beside those of the day before.
@@ -12,6 +18,7 @@ slice_hours as (
         breaches.slo_name,
         breaches.model_version,
         breaches.slice_value as breach_slice,
+        breaches.feature,
         breaches.metric,
         hours.slice_key,
         hours.slice_value,
@@ -77,6 +84,7 @@ slice_causes as (
         slo_name,
         model_version,
         breach_slice as slice_value,
+        feature,
         1 as place,
         case
             -- Of few requests some slice always has twice the errors: it must be far from chance.
@@ -111,6 +119,7 @@ inference_causes as (
         during.slo_name,
         during.model_version,
         during.breach_slice as slice_value,
+        during.feature,
         2 as place,
         case
             when during.inference_time_p95_ms > 1.5 * before.inference_time_p95_ms
@@ -145,6 +154,7 @@ deployment_causes as (
         breaches.slo_name,
         breaches.model_version,
         breaches.slice_value,
+        breaches.feature,
         0 as place,
         deployments.model_version || ' went ' || deployments.role || ' at '
         || strftime(deployments.deployed_from, '%Y-%m-%d %H:%M') || ' UTC' as cause
@@ -162,6 +172,7 @@ arrival_causes as (
         breaches.slo_name,
         breaches.model_version,
         breaches.slice_value,
+        breaches.feature,
         3 as place,
         case
             when sum(hours.rejected_count) > 0
@@ -197,6 +208,7 @@ reject_reasons as (
         breaches.slo_name,
         breaches.model_version,
         breaches.slice_value,
+        breaches.feature,
         rejected.reject_reason,
         rejected.file_path,
         count(*) as reason_count
@@ -221,6 +233,7 @@ reject_causes as (
         slo_name,
         model_version,
         slice_value,
+        feature,
         4 as place,
         'most are ' || arg_max(reject_reason, (reason_count, reject_reason)) || ', such as in '
         || arg_max(file_path, (reason_count, reject_reason, file_path)) as cause
@@ -233,6 +246,7 @@ label_causes as (
         breaches.slo_name,
         breaches.model_version,
         breaches.slice_value,
+        breaches.feature,
         5 as place,
         coalesce(
             'the newest label known is of ' || strftime(max(history.labeled_at), '%Y-%m-%d %H:%M')
@@ -245,8 +259,137 @@ label_causes as (
         on
             breaches.model_name = history.model_name
             and history.labeled_at <= clock.as_of
-    where breaches.metric like 'label%'
+    where
+        breaches.metric like 'label%'
+        or (breaches.metric in ({{ labelled }}) and breaches.data_status <> 'ok')
     group by all
+),
+
+-- Where did the values go that the cells of PSI lost?
+moved_cells as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        breaches.feature,
+        drift.comparison,
+        drift.baseline_count,
+        drift.current_count,
+        unnest(drift.cells) as cell
+    from breaches
+    inner join targets on breaches.slo_name = targets.slo_name
+    inner join {{ ref('int_feature_drift') }} as drift
+        on
+            breaches.model_name = drift.model_name
+            and breaches.model_version = drift.model_version
+            and breaches.role = drift.role
+            and breaches.slice_key = drift.slice_key
+            and breaches.slice_value = drift.slice_value
+            and breaches.window_size = drift.window_size
+            and breaches.window_end = drift.window_end
+            and breaches.feature = drift.feature
+            and targets.comparison = drift.comparison
+),
+
+cell_shares as (
+    select
+        *,
+        100 * cell.current_count / current_count as current_share,
+        100 * cell.baseline_count / baseline_count as baseline_share,
+        case
+            when cell.category = '(missing)' then 'are missing'
+            when cell.category = '(rest)' then 'are such as were rare or unknown'
+            when cell.category is not null then 'are ' || cell.category
+            when cell.bin_lower = cell.bin_upper then 'are ' || {{ short_number('cell.bin_upper') }}
+            when cell.bin_lower is null then 'are at most ' || {{ short_number('cell.bin_upper') }}
+            when cell.bin_upper is null then 'are over ' || {{ short_number('cell.bin_lower') }}
+            else
+                'are between ' || {{ short_number('cell.bin_lower') }} || ' and '
+                || {{ short_number('cell.bin_upper') }}
+        end as place_in_words
+    from moved_cells
+),
+
+drift_causes as (
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        feature,
+        6 as place,
+        round(current_share)::bigint || ' % of the values ' || place_in_words || ', '
+        || case comparison when 'baseline' then 'in the baseline ' else 'in the window before ' end
+        || round(baseline_share)::bigint || ' %' as cause
+    from cell_shares
+    qualify row_number() over (
+        partition by slo_name, model_version, slice_value, feature
+        order by abs(current_share - baseline_share) desc, cell.bin
+    ) = 1
+),
+
+-- Which inputs moved while the model got worse?
+drifted_features as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        breaches.feature,
+        drift.feature as drifted_feature,
+        drift.psi,
+        row_number() over (
+            partition by breaches.slo_name, breaches.model_version, breaches.slice_value
+            order by drift.psi desc, drift.feature
+        ) as place
+    from breaches
+    inner join {{ ref('int_feature_drift') }} as drift
+        on
+            breaches.model_name = drift.model_name
+            and breaches.model_version = drift.model_version
+            and breaches.role = drift.role
+            and drift.slice_key = 'all'
+            and drift.window_size = '7d'
+            and breaches.window_end = drift.window_end
+            and drift.comparison = 'previous'
+            and drift.drift_level = 'significant'
+    where breaches.metric in ({{ labelled }}) and breaches.data_status = 'ok'
+),
+
+input_causes as (
+    select
+        slo_name,
+        model_version,
+        slice_value,
+        feature,
+        7 as place,
+        'inputs that moved most against the week before: ' || string_agg(
+            drifted_feature || ' (PSI ' || {{ short_number('psi') }} || ')', ', ' order by place
+        ) as cause
+    from drifted_features
+    where place <= 3
+    group by slo_name, model_version, slice_value, feature
+),
+
+group_causes as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        breaches.feature,
+        8 as place,
+        gaps.slice_key || ' = ' || gaps.lowest_group || ' has the lowest rate and '
+        || gaps.highest_group || ' the highest; the gap is at least '
+        || {{ short_number('gaps.value_lower') }} as cause
+    from breaches
+    inner join {{ ref('fairness') }} as gaps
+        on
+            breaches.model_name = gaps.model_name
+            and breaches.model_version = gaps.model_version
+            and breaches.role = gaps.role
+            and breaches.slice_key = gaps.slice_key
+            and breaches.window_size = gaps.window_size
+            and breaches.window_end = gaps.window_end
+            and breaches.metric = gaps.metric
+            and gaps.label_view = 'as_known'
 ),
 
 causes as (
@@ -261,12 +404,19 @@ causes as (
     select * from reject_causes
     union all
     select * from label_causes
+    union all
+    select * from drift_causes
+    union all
+    select * from input_causes
+    union all
+    select * from group_causes
 )
 
 select
     slo_name,
     model_version,
     slice_value,
+    feature,
     string_agg(cause, '; ' order by place, cause) as likely_cause
 from causes
 group by all

@@ -7,7 +7,7 @@ from label_tables import COVERAGE, coverage_table
 
 def model(dbt, session):
     dbt.config(materialized="incremental", incremental_strategy="append")
-    wanted = dbt.ref("int_coverage_windows")
+    wanted = dbt.ref("int_label_windows")
     days = dbt.ref("int_label_coverage_days")
     held = str(dbt.this) if dbt.is_incremental else "wanted"
     stale = session.sql(f"""

@@ -45,16 +45,9 @@ labelled as (
         predictions.*,
         first_labels.labeled_at,
         epoch_us(first_labels.labeled_at - predictions.ts) / 3.6e9 as delay_hours,
-        -- The earliest midnight W after the event's date with labeled_at <= W + grace.
-        greatest(
-            predictions.event_date + interval '1 day',
-            time_bucket(
-                interval '1 day',
-                first_labels.labeled_at
-                - to_microseconds((models.label_grace_hours * 3.6e9)::bigint)
-                + interval '1 day' - interval '1 microsecond'
-            )
-        )::date as known_on
+        {{ known_on(
+            'first_labels.labeled_at', 'predictions.event_date', 'models.label_grace_hours'
+        ) }} as known_on
     from predictions
     left join first_labels
         on

@@ -12,7 +12,10 @@ select
     null::timestamp as baseline_end,
     {% endif %}
     {{ model.baseline.get('days', 'null') }}::integer as baseline_days,
+    {{ text_literal(model.baseline_definition) }} as baseline_definition,
+    '{{ local_md5(model.baseline_definition)[:8] }}' as baseline_version,
     {{ model.min_label_coverage }}::double as min_label_coverage,
-    {{ model.label_grace_hours }}::double as label_grace_hours
+    {{ model.label_grace_hours }}::double as label_grace_hours,
+    [{{ text_literals(model.protected_attributes) }}]::varchar [] as protected_attributes
 {{ 'union all' if not loop.last }}
 {% endfor %}

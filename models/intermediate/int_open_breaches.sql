@@ -1,4 +1,4 @@
--- Grain: one target, model_version and slice value that is breached now, and since when.
+-- Grain: one target, model_version, slice value and feature that is breached now, and since when.
 with
 
 last_good as (
@@ -6,6 +6,7 @@ last_good as (
         evaluations.slo_name,
         evaluations.model_version,
         evaluations.slice_value,
+        evaluations.feature,
         max(evaluations.window_end) filter (where not evaluations.is_breached) as good_until
     from {{ ref('int_slo_evaluations') }} as evaluations
     group by all
@@ -16,6 +17,7 @@ first_bad as (
         evaluations.slo_name,
         evaluations.model_version,
         evaluations.slice_value,
+        evaluations.feature,
         -- A long window is tipped over by its newest part.
         arg_min(
             greatest(
@@ -30,7 +32,7 @@ first_bad as (
         ) as bad_since,
         count(*) as bad_windows
     from {{ ref('int_slo_evaluations') }} as evaluations
-    inner join last_good using (slo_name, model_version, slice_value)
+    inner join last_good using (slo_name, model_version, slice_value, feature)
     where
         evaluations.is_breached
         and evaluations.window_end > coalesce(last_good.good_until, timestamp '1970-01-01')
@@ -42,7 +44,7 @@ select
     case when status.data_status = 'ok' then first_bad.bad_since else last_good.good_until end
         as breached_since,
     case when status.data_status = 'ok' then first_bad.bad_windows end as breached_windows
-from {{ ref('slo_status') }} as status
-left join last_good using (slo_name, model_version, slice_value)
-left join first_bad using (slo_name, model_version, slice_value)
+from (select * replace (coalesce(feature, '') as feature) from {{ ref('slo_status') }}) as status
+left join last_good using (slo_name, model_version, slice_value, feature)
+left join first_bad using (slo_name, model_version, slice_value, feature)
 where status.is_breached

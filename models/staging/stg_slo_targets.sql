@@ -1,5 +1,14 @@
 -- Grain: one SLO target, as the seed or the user's relation has it, typed, with what is wrong
 -- with it in words. A target with a problem judges nothing; a test fails until it is mended.
+{% set service = text_literals(service_metrics()) %}
+{% set quality = text_literals(metrics_of(['data_quality'])) %}
+{% set drift = text_literals(metrics_of(['feature_drift'])) %}
+{% set gaps = text_literals(fairness_metrics()) %}
+{% set sliced = text_literals(metrics_of(
+    ['service_levels', 'label_coverage', 'feature_drift', 'model_performance', 'calibration',
+     'fairness']
+)) %}
+
 with
 
 given as (
@@ -14,6 +23,7 @@ typed as (
         metric::varchar as metric,
         coalesce(nullif(slice_key::varchar, ''), 'all') as slice_key,
         nullif(feature::varchar, '') as feature,
+        coalesce({{ optional_column('slo_targets', 'comparison') }}, 'baseline') as comparison,
         window_size::varchar as window_size,
         comparator::varchar as comparator,
         try_cast(objective as double) as objective,
@@ -42,6 +52,25 @@ slices as (
     {% endfor %}
 ),
 
+features as (
+    {% for model in monitored_models() %}
+    {% for feature in drift_features(model) + [{'name': '*'}] %}
+    select
+        {{ text_literal(model.name) }} as model_name,
+        {{ text_literal(feature.name) }} as feature
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+protected_attributes as (
+    select
+        model_name,
+        unnest(protected_attributes) as slice_key
+    from {{ ref('int_monitored_models') }}
+),
+
 judged as (
     select
         typed.*,
@@ -64,30 +93,50 @@ judged as (
                 and {{ window_minutes('window_size') }} % 60 <> 0
                 then 'windows over an hour must be whole hours: window_size like 2h'
             when
-                metric in ('reject_rate', 'duplicate_rate', 'field_issue_rate') and role <> 'all'
+                metric in ({{ quality }}) and role <> 'all'
                 then 'this metric is of all versions and roles together: role must be all'
             when
-                metric not in ('reject_rate', 'duplicate_rate', 'field_issue_rate')
-                and role = 'all'
+                metric not in ({{ quality }}) and role = 'all'
                 then 'role must be live or shadow for this metric'
             when
-                slice_key <> 'all'
-                and metric not in ({{ text_literals(service_metrics()) }})
-                and metric not like 'label%'
+                slice_key <> 'all' and metric not in ({{ sliced }})
                 then 'this metric is of whole models: slice_key must be all'
-            when feature is not null
+            when
+                metric in ({{ gaps }})
+                and not exists (
+                    select 1 from protected_attributes
+                    where
+                        protected_attributes.model_name = typed.model_name
+                        and protected_attributes.slice_key = typed.slice_key
+                )
+                then 'slice_key is none of the protected attributes of the model'
+            when
+                feature is not null and metric not in ({{ drift }})
                 then 'this metric is of no feature: leave feature empty'
+            when
+                metric in ({{ drift }})
+                and not exists (
+                    select 1 from features
+                    where
+                        features.model_name = typed.model_name
+                        and features.feature = typed.feature
+                )
+                then 'feature must be a feature of the model, score, or * for each of them'
+            when comparison not in ('baseline', 'previous')
+                then 'comparison must be baseline or previous'
             when
                 {{ window_minutes('window_size') }} < 60 and slice_key <> 'all'
                 then 'windows under an hour are for whole models: slice_key must be all'
             when
-                metric not in ({{ text_literals(service_metrics()) }})
+                metric not in ({{ service }})
                 and not list_contains(
                     case
                         when metric in ('requests_vs_week_before', 'is_unexpectedly_silent')
                             then ['1h']
-                        when metric in ('reject_rate', 'duplicate_rate', 'field_issue_rate')
-                            then ['1h', '1d']
+                        when metric in ({{ quality }}) then ['1h', '1d']
+                        when metric in ({{ drift }}) then list_transform(
+                            {{ settings().drift_windows_days }}, lambda days: days || 'd'
+                        )
                         else list_transform(
                             {{ performance_windows_days() }}, lambda days: days || 'd'
                         )

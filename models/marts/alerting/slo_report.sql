@@ -14,6 +14,7 @@ select
     breaches.slo_name,
     breaches.severity,
     breaches.metric,
+    nullif(breaches.feature, '') as feature,
     breaches.sli_value,
     breaches.comparator,
     breaches.objective,
@@ -29,12 +30,16 @@ select
     || ': ' || case
         when breaches.data_status = 'ok'
             then
-                breaches.metric || ' over ' || breaches.window_size || ' is '
+                breaches.metric
+                || case when breaches.feature <> '' then ' of ' || breaches.feature else '' end
+                || ' over ' || breaches.window_size || ' is '
                 || {{ short_number('breaches.sli_value') }} || ', should be '
                 || breaches.comparator || ' ' || {{ short_number('breaches.objective') }}
                 || ', since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
         else
-            breaches.metric || ' over ' || breaches.window_size || ' could not be judged'
+            breaches.metric
+            || case when breaches.feature not in ('', '*') then ' of ' || breaches.feature else '' end
+            || ' over ' || breaches.window_size || ' could not be judged'
             || coalesce(
                 ' since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC', ''
             )
@@ -44,4 +49,4 @@ select
     breaches.data_status
 from {{ ref('int_open_breaches') }} as breaches
 left join {{ ref('int_breach_causes') }} as causes
-    using (slo_name, model_version, slice_value)
+    using (slo_name, model_version, slice_value, feature)

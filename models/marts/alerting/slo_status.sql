@@ -1,5 +1,5 @@
--- Grain: one target and the model_version and slice value that it judges now: the newest closed
--- window that is mature, has enough requests and is not too old; else the absence of one.
+-- Grain: one target and the model_version, slice value and feature that it judges now: the newest
+-- closed window that is mature, has enough requests and is not too old; else the absence of one.
 with
 
 targets as (
@@ -25,7 +25,7 @@ newest as (
     from evaluations
     where is_recent
     qualify row_number() over (
-        partition by slo_name, model_version, slice_value
+        partition by slo_name, model_version, slice_value, feature
         order by window_end desc
     ) = 1
 ),
@@ -35,6 +35,7 @@ budgets as (
         slo_name,
         model_version,
         slice_value,
+        feature,
         1 - avg(is_breached::int) / (1 - any_value(budget_objective)) as error_budget_remaining,
         avg(is_breached::int) filter (where is_last_day) / (1 - any_value(budget_objective))
             as burn_rate
@@ -63,7 +64,8 @@ absent as (
     select
         targets.slo_name,
         serving.model_version,
-        'all' as slice_value
+        'all' as slice_value,
+        coalesce(targets.feature, '') as feature
     from targets
     inner join serving
         on targets.model_name = serving.model_name and targets.role = serving.role
@@ -80,6 +82,7 @@ judged as (
         slo_name,
         model_version,
         slice_value,
+        feature,
         window_start,
         window_end,
         sli_value,
@@ -91,6 +94,7 @@ judged as (
         slo_name,
         model_version,
         slice_value,
+        feature,
         null as window_start,
         null as window_end,
         null as sli_value,
@@ -111,6 +115,7 @@ select
     targets.slo_name,
     targets.severity,
     targets.metric,
+    nullif(judged.feature, '') as feature,
     targets.comparator,
     targets.objective,
     judged.sli_value,
@@ -126,3 +131,4 @@ left join budgets
         judged.slo_name = budgets.slo_name
         and judged.model_version = budgets.model_version
         and judged.slice_value = budgets.slice_value
+        and judged.feature = budgets.feature

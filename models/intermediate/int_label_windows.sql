@@ -1,5 +1,7 @@
 -- Grain: one window_size and window_end of closed windows of whole days, and the fingerprint of
--- the days in it.
+-- the days in it, labels included.
+{{ config(meta={'settings': ['min_samples', 'min_samples_per_class', 'calibration_bins']}) }}
+
 with
 
 sizes as (

@@ -1,0 +1,58 @@
+{# What the bins of a feature are made from, measured on its baseline: a struct of aggregates. #}
+{% macro bin_measures(model, feature) -%}
+    {%- set value = ml_monitoring.feature_value(feature, 'predictions') -%}
+    {%- set is_number = feature.type in ['numerical', 'prediction'] -%}
+    {%- set bins = ml_monitoring.settings().drift_bins -%}
+    struct_pack(
+        model_name := {{ ml_monitoring.text_literal(model.name) }},
+        feature := {{ ml_monitoring.text_literal(feature.name) }},
+        {%- if is_number %}
+        distinct_values := list(distinct {{ value }}) filter (isfinite({{ value }})),
+        quantiles := quantile_disc(
+            {{ value }}, list_transform(range(1, {{ bins }}), lambda k: k / {{ bins }})
+        ) filter (isfinite({{ value }})),
+        category_counts := null::map(varchar, ubigint)
+        {%- else %}
+        distinct_values := null::double [],
+        quantiles := null::double [],
+        category_counts := histogram({{ value }})
+        {%- endif %}
+    )
+{%- endmacro %}
+
+
+{# The edges of the bins of a discrete feature: a bin for each value, and one for each gap. #}
+{% macro discrete_edges(distinct_values) -%}
+    list_sort(list_concat(
+        {{ distinct_values }},
+        list_transform({{ distinct_values }}, lambda v: {{ ml_monitoring.previous_double('v') }})
+    ))
+{%- endmacro %}
+
+
+{# The edges of quantile bins from just below the minimum to the maximum. A value that several
+   quantiles fall on has a bin of its own. #}
+{% macro quantile_edges(distinct_values, quantiles) -%}
+    list_sort(list_distinct(list_concat(
+        list_concat({{ quantiles }}, [list_max({{ distinct_values }})]),
+        list_transform(
+            list_concat(
+                list_filter({{ quantiles }}, lambda v, i: v = {{ quantiles }}[i - 1]),
+                [list_min({{ distinct_values }})]
+            ),
+            lambda v: {{ ml_monitoring.previous_double('v') }}
+        )
+    )))
+{%- endmacro %}
+
+
+{# The steps of a binary search over the edges of any feature: powers of two, falling. There are
+   at most two edges for each bin, and some 1,100 for a probability. #}
+{% macro search_steps() %}
+    {% set most_edges = [2 * ml_monitoring.settings().drift_bins, 1200] | max %}
+    {% set steps = [1] %}
+    {% for doubling in range(30) if steps[-1] * 2 <= most_edges %}
+        {% do steps.append(steps[-1] * 2) %}
+    {% endfor %}
+    {{ return(steps | reverse | list) }}
+{% endmacro %}

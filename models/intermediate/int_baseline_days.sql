@@ -1,0 +1,53 @@
+-- Grain: one row of int_feature_days that is part of a baseline: of a feature for the model, of
+-- the score for each version. Frozen with the baseline, also in a full refresh.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=false,
+    pre_hook="{% if is_incremental() %} delete from {{ this }} where not is_frozen {% endif %}",
+) }}
+
+with
+
+periods as (
+    select periods.*
+    from {{ ref('int_baseline_periods') }} as periods
+    inner join {{ ref('int_monitored_models') }} as models
+        on
+            periods.model_name = models.model_name
+            and periods.baseline_version = models.baseline_version
+)
+
+select
+    periods.baseline_version,
+    -- Whose baseline it is: features of all versions, the score of one.
+    periods.model_version as baseline_of,
+    days.* exclude (revision, prediction_count, value_min, value_max, infinite_count),
+    days.prediction_count,
+    days.value_min,
+    days.value_max,
+    days.infinite_count,
+    days.revision,
+    periods.frozen_at is not null as is_frozen
+from {{ ref('int_feature_days') }} as days
+inner join periods
+    on
+        days.model_name = periods.model_name
+        and days.event_date >= periods.baseline_start
+        and days.event_date < periods.baseline_end
+        and (days.feature = 'score') = (periods.kind = 'score')
+        and periods.model_version in ('all', days.model_version)
+        and periods.role in ('all', days.role)
+{% if is_incremental() %}
+where not exists (
+    select 1
+    from {{ this }} as held
+    where
+        held.baseline_version = periods.baseline_version
+        and held.model_name = days.model_name
+        and held.baseline_of = periods.model_version
+        and held.feature = days.feature
+        and held.feature_type = days.feature_type
+        and held.slice_key = days.slice_key
+)
+{% endif %}

@@ -1,0 +1,155 @@
+-- Grain: one baseline_version and what it is the reference of: the features of a model
+-- (model_version `all`) or the scores of one model_version. Once frozen, a row stays as it is,
+-- also in a full refresh.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=false,
+    pre_hook="{% if is_incremental() %} delete from {{ this }} where frozen_at is null {% endif %}",
+) }}
+
+with
+
+predictions as (
+    select
+        model_name,
+        model_version,
+        role,
+        event_date,
+        request_count - error_count as prediction_count
+    from {{ ref('int_service_days') }}
+    where slice_key = 'all' and request_count > error_count
+),
+
+-- Shadow requests are those of the live version once more; they count where there are no others.
+feature_roles as (
+    select
+        predictions.model_name,
+        min(predictions.role) as role,
+        min(predictions.event_date) as first_date
+    from predictions
+    inner join {{ ref('int_monitored_models') }} as models
+        on predictions.model_name = models.model_name
+    where
+        models.baseline_start is null
+        or (
+            predictions.event_date >= models.baseline_start
+            and predictions.event_date < models.baseline_end
+        )
+    group by predictions.model_name
+),
+
+feature_periods as (
+    select
+        models.model_name,
+        'all' as model_version,
+        models.baseline_version,
+        'features' as kind,
+        feature_roles.role,
+        models.baseline_definition as definition,
+        coalesce(models.baseline_start::date, feature_roles.first_date) as baseline_start,
+        coalesce(
+            models.baseline_end::date,
+            (feature_roles.first_date + to_days(models.baseline_days))::date
+        ) as baseline_end
+    from {{ ref('int_monitored_models') }} as models
+    left join feature_roles on models.model_name = feature_roles.model_name
+),
+
+model_periods as (
+    {% if is_incremental() %}
+    select
+        wanted.* replace (
+            coalesce(frozen.baseline_start, wanted.baseline_start) as baseline_start,
+            coalesce(frozen.baseline_end, wanted.baseline_end) as baseline_end
+        )
+    from feature_periods as wanted
+    left join {{ this }} as frozen
+        on
+            wanted.model_name = frozen.model_name
+            and wanted.model_version = frozen.model_version
+            and wanted.baseline_version = frozen.baseline_version
+    {% else %}
+    select * from feature_periods
+    {% endif %}
+),
+
+versions as (
+    select
+        predictions.model_name,
+        predictions.model_version,
+        min(predictions.event_date) as first_date,
+        count(*) filter (
+            where
+            predictions.event_date >= model_periods.baseline_start
+            and predictions.event_date < model_periods.baseline_end
+        ) > 0 as is_in_model_period
+    from predictions
+    inner join model_periods on predictions.model_name = model_periods.model_name
+    group by all
+),
+
+-- A release is no drift: a version that came after the model's baseline has one of its own.
+score_periods as (
+    select
+        versions.model_name,
+        versions.model_version,
+        model_periods.baseline_version,
+        'score' as kind,
+        'all' as role,
+        model_periods.definition,
+        case
+            when versions.is_in_model_period then model_periods.baseline_start
+            else versions.first_date
+        end as baseline_start,
+        case
+            when versions.is_in_model_period then model_periods.baseline_end
+            else
+                (versions.first_date + to_days({{ settings().version_baseline_days }}))::date
+        end as baseline_end
+    from versions
+    inner join model_periods on versions.model_name = model_periods.model_name
+),
+
+periods as (
+    select * from model_periods
+    union all by name
+    select * from score_periods
+),
+
+counted as (
+    select
+        periods.*,
+        coalesce(sum(predictions.prediction_count), 0)::bigint as prediction_count
+    from periods
+    left join predictions
+        on
+            periods.model_name = predictions.model_name
+            and periods.model_version in ('all', predictions.model_version)
+            and periods.role in ('all', predictions.role)
+            and predictions.event_date >= periods.baseline_start
+            and predictions.event_date < periods.baseline_end
+    group by all
+)
+
+select
+    counted.*,
+    case
+        when
+            counted.prediction_count > 0
+            and clock.as_of
+            >= counted.baseline_end + to_days({{ settings().baseline_grace_days }})
+            then clock.as_of
+    end as frozen_at
+from counted
+cross join {{ ref('int_as_of') }} as clock
+{% if is_incremental() %}
+where not exists (
+    select 1
+    from {{ this }} as frozen
+    where
+        frozen.model_name = counted.model_name
+        and frozen.model_version = counted.model_version
+        and frozen.baseline_version = counted.baseline_version
+)
+{% endif %}

@@ -1,0 +1,120 @@
+-- Grain: one event_date, model_name, model_version, role, slice and feature (the output of the
+-- model is the feature score): how many predictions fell into each bin.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ forget_stale(ref('int_feature_dates'), ['event_date'], is_final=true) }}",
+) }}
+-- depends_on: {{ ref('int_feature_dates') }}
+
+with
+
+features as (
+    {% for model in monitored_models() %}
+    {% for feature in drift_features(model) %}
+    select
+        {{ text_literal(model.name) }} as model_name,
+        {{ loop.index }} as position,
+        {{ text_literal(feature.name) }} as feature,
+        '{{ feature.type }}' as feature_type
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+counted as (
+    {% for position in range(1, most_features() + 1) %}
+    select
+        group_number,
+        {{ position }} as position,
+        bin_{{ position }} as bin,
+        count(*) as bin_count
+    from {{ ref('int_prediction_bins') }}
+    group by all
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+histograms as (
+    select
+        group_number,
+        position,
+        coalesce(sum(bin_count) filter (where bin is null), 0)::bigint as null_count,
+        map_from_entries(coalesce(
+            list(struct_pack(bin := bin::integer, bin_count := bin_count::bigint) order by bin)
+                filter (where bin is not null),
+            []
+        )) as bin_counts
+    from counted
+    group by all
+),
+
+predictions as ( -- noqa: ST03
+    select
+        date_trunc('day', ts)::date as event_date,
+        *
+    from {{ ref('stg_inference_events') }}
+    where
+        status < 400
+        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_groups') }})
+),
+
+-- How far the outer bins reach, for the whole model.
+extremes as (
+    {% for model in monitored_models() %}
+    select
+        event_date,
+        model_name,
+        model_version,
+        role,
+        'all' as slice_key,
+        unnest([
+            {% for feature in drift_features(model)
+                  if feature.type in ['numerical', 'prediction'] %}
+            {% set value = feature_value(feature, 'predictions') %}
+            struct_pack(
+                feature := {{ text_literal(feature.name) }},
+                value_min := min({{ value }}) filter (isfinite({{ value }})),
+                value_max := max({{ value }}) filter (isfinite({{ value }})),
+                infinite_count := count(*) filter (isinf({{ value }}))
+            ){{ ',' if not loop.last }}
+            {% endfor %}
+        ], recursive := true)
+    from predictions
+    where model_name = {{ text_literal(model.name) }}
+    group by event_date, model_name, model_version, role
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+
+select
+    slice_groups.model_name,
+    slice_groups.model_version,
+    slice_groups.role,
+    slice_groups.slice_key,
+    slice_groups.slice_value,
+    slice_groups.event_date,
+    features.feature,
+    features.feature_type,
+    slice_groups.prediction_count,
+    histograms.null_count,
+    histograms.bin_counts,
+    extremes.value_min,
+    extremes.value_max,
+    extremes.infinite_count,
+    slice_groups.revision
+from histograms
+inner join {{ ref('int_prediction_groups') }} as slice_groups using (group_number)
+inner join features
+    on
+        slice_groups.model_name = features.model_name
+        and histograms.position = features.position
+left join extremes
+    on
+        slice_groups.event_date = extremes.event_date
+        and slice_groups.model_name = extremes.model_name
+        and slice_groups.model_version = extremes.model_version
+        and slice_groups.role = extremes.role
+        and slice_groups.slice_key = extremes.slice_key
+        and features.feature = extremes.feature

@@ -1,0 +1,130 @@
+-- Grain: one event_date, model_name, model_version, role, slice, score bin, known_on and
+-- replaced_on: the labelled predictions of a classifier, with the midnights from which their
+-- label counts as known and as replaced by a newer one. A corrected label has a row for each of
+-- its versions.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    meta={'settings': ['calibration_bins']},
+    pre_hook="{{ forget_stale(ref('int_label_dates'), ['event_date']) }}",
+) }}
+
+with
+
+stale_dates as (
+    {{ stale_keys(ref('int_label_dates'), ['event_date']) }}
+),
+
+labels as (
+    select
+        history.*,
+        case when history.known_until <= clock.held_after then history.known_until end
+            as replaced_at
+    from {{ ref('int_label_history') }} as history
+    cross join {{ ref('int_as_of') }} as clock
+    where
+        history.match_status = 'matched'
+        and not history.is_duplicate
+        and history.labeled_at <= clock.held_after
+        and date_trunc('day', history.event_ts) in (select event_date from stale_dates)
+),
+
+labelled as (
+    select
+        events.*,
+        stale_dates.event_date,
+        stale_dates.revision,
+        labels.label_number::integer as label,
+        coalesce(
+            case when events.prediction in ('0', '1') then events.prediction::integer end,
+            (events.score >= models.decision_threshold)::integer
+        ) as predicted,
+        {{ known_on('labels.labeled_at', 'stale_dates.event_date', 'models.label_grace_hours') }}
+            as known_on,
+        case
+            when labels.replaced_at is not null
+                then {{ known_on(
+                    'labels.replaced_at', 'stale_dates.event_date', 'models.label_grace_hours'
+                ) }}
+        end as replaced_on
+    from {{ ref('stg_inference_events') }} as events
+    inner join stale_dates on date_trunc('day', events.ts) = stale_dates.event_date
+    inner join {{ ref('int_monitored_models') }} as models
+        on events.model_name = models.model_name and models.task = 'binary_classification'
+    inner join labels
+        on
+            events.request_hash = labels.request_hash
+            and events.model_name = labels.model_name
+            and events.model_version = labels.model_version
+            and events.role = labels.role
+            and events.request_id = labels.request_id
+    where events.status < 400
+),
+
+searched as (
+    select
+        *,
+        (select edges from {{ ref('int_score_edges') }} where grid = 'fine') as edges,
+        0 as below
+    from labelled
+    -- A version that was replaced before any window could count it.
+    where replaced_on is null or replaced_on > known_on
+),
+
+-- A binary search: how many edges are below the score?
+{% for step in search_steps() %}
+searched_{{ step }} as (
+    select
+        * replace (
+            below + case when edges[below + {{ step }}] < score then {{ step }} else 0 end
+                as below
+        )
+    from {{ 'searched' if loop.first else 'searched_' ~ 2 * step }}
+),
+{% endfor %}
+
+measured as (
+    select
+        * exclude (edges, below),
+        case when score is not null then below end as fine_bin,
+        -- As scikit-learn clips them.
+        least(greatest(score, power(2, -52)), 1 - power(2, -52)) as clipped_score
+    from searched_1
+),
+
+sliced as (
+    select
+        measured.*,
+        unnest({{ slices_of('measured') }}, recursive := true)
+    from measured
+)
+
+select
+    model_name,
+    model_version,
+    role,
+    slice_key,
+    slice_value,
+    known_on,
+    replaced_on,
+    case
+        when slice_key = 'all' then fine_bin
+        else (select coarse_bins from {{ ref('int_score_edges') }} where grid = 'fine')[fine_bin + 1]
+    end as score_bin,
+    count(*) as labeled_count,
+    count(*) filter (where label = 1) as positive_count,
+    count(*) filter (where label = 1 and predicted = 1) as true_positive_count,
+    count(*) filter (where label = 0 and predicted = 1) as false_positive_count,
+    count(*) filter (where label = 0 and predicted = 0) as true_negative_count,
+    count(*) filter (where label = 1 and predicted = 0) as false_negative_count,
+    {{ fixed_sum('score') }} as score_sum,
+    {{ fixed_sum('score * (1 - score)') }} as variance_sum,
+    {{ fixed_sum('(score - label) * (score - label)') }} as squared_error_sum,
+    {{ fixed_sum('-ln(case when label = 1 then clipped_score else 1 - clipped_score end)') }}
+        as log_loss_sum,
+    min(score) as score_min,
+    max(score) as score_max,
+    event_date,
+    revision
+from sliced
+group by all

@@ -1,0 +1,50 @@
+-- Grain: one metric of one home table, for its shared keys, label_view, feature and comparison.
+{{ config(materialized='view') }}
+
+with
+
+metrics as (
+    {% for home in metric_homes() %}
+    {% set home_loop = loop %}
+    {% for metric in (['value'] if home.is_long else home.metrics) %}
+    select
+        {{ shared_keys() | join(', ') }},
+        {{ 'label_view' if home.label_view else 'null::varchar' }} as label_view,
+        {{ 'feature' if home.feature else 'null::varchar' }} as feature,
+        {{ 'comparison' if home.feature else 'null::varchar' }} as comparison,
+        {{ 'metric' if home.is_long else "'" ~ metric ~ "'" }} as metric,
+        {{ metric }}::double as value,
+        {{ metric ~ '_lower' if metric in home.intervals else 'null' }}::double as value_lower,
+        {{ metric ~ '_upper' if metric in home.intervals else 'null' }}::double as value_upper,
+        {{ home.sample_count }}::bigint as sample_count,
+        {{ (home.bounds or {}).get(metric, 'null') }}::double as bin_bound,
+        {{ (home.status or 'data_status') if home.data_status else "'ok'" }} as table_status,
+        '{{ home.table }}' as home_table
+    from {{ ref(home.table) }}
+    {{ 'where ' ~ home.where if home.where }}
+    {{ 'union all' if not (loop.last and home_loop.last) }}
+    {% endfor %}
+    {% endfor %}
+)
+
+select
+    * exclude (table_status, bin_bound),
+    case
+        when value is null then null
+        when bin_bound is not null then bin_bound
+        -- Quantiles from bins of latencies and delays.
+        when
+            home_table = 'service_levels_rolling' and metric like '%\_p__\_ms' escape '\'
+            or metric like 'label\_delay%' escape '\'
+            then value * 0.02
+        when metric like 'latency_mean%' then 0.000001
+        else 0
+    end as error_bound,
+    -- The status of a table is that of its main statistic; others may be known without it.
+    case
+        when value is not null then 'ok'
+        when table_status <> 'ok' then table_status
+        -- A quotient of nothing, or a latency that nobody measured.
+        else 'no_data'
+    end as data_status
+from metrics

@@ -1,0 +1,56 @@
+-- Grain: one model_name, model_version, role, slice, closed window of whole days with predictions
+-- and label_view: performance and calibration, as far as enough is known of the labels.
+{{ config(materialized='view') }}
+
+with
+
+coverage as (
+    select
+        coverage.*,
+        models.task,
+        models.protected_attributes,
+        {{ is_still_growing() }}
+        or coverage.labeled_count < models.min_label_coverage * coverage.prediction_count
+            as is_immature
+    from {{ ref('int_label_coverage') }} as coverage
+    cross join {{ ref('int_as_of') }} as clock
+    inner join {{ ref('int_monitored_models') }} as models
+        on coverage.model_name = models.model_name
+),
+
+stated as (
+    select
+        coverage.*,
+        performance.* exclude (
+            model_name, model_version, role, slice_key, slice_value, window_size, window_start,
+            window_end, label_view, labeled_count, revision
+        ),
+        case
+            when coverage.task <> 'binary_classification' then 'not_applicable'
+            when coverage.labeled_count = 0 then 'no_data'
+            when coverage.is_immature then 'immature'
+        end as label_status
+    from coverage
+    left join {{ ref('int_performance') }} as performance
+        using (
+            model_name, model_version, role, slice_key, slice_value, window_size, window_end,
+            label_view
+        )
+)
+
+select
+    {{ shared_keys()[:6] | join(',\n    ') }},
+    window_start::timestamp as window_start,
+    window_end::timestamp as window_end,
+    label_view,
+    labeled_count,
+    list_contains(protected_attributes, slice_key) as is_protected,
+    {% for column in performance_columns() + calibration_columns() %}
+    case when label_status is null then {{ column }} end as {{ column }},
+    {% endfor %}
+    case when label_status is null then reliability_curve end as reliability_curve,
+    -- Labels of predictions without a score tell nothing of these.
+    coalesce(label_status, performance_status, 'no_data') as performance_status,
+    coalesce(label_status, calibration_status, 'no_data') as calibration_status,
+    coalesce(label_status, line_status, 'no_data') as line_status
+from stated

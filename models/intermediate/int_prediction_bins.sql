@@ -1,0 +1,144 @@
+-- Grain: one prediction and slice that it is in, of the dates that int_feature_days has to count
+-- in this run: in which bin each feature of its model is, by the position of the feature.
+with
+
+bins as ( -- noqa: ST03
+    select bins.*
+    from {{ ref('int_baseline_bins') }} as bins
+    inner join {{ ref('int_monitored_models') }} as models
+        on
+            bins.model_name = models.model_name
+            and bins.baseline_version = models.baseline_version
+),
+
+-- A category has the number of its place in the baseline; after those come the number of the
+-- other categories of the baseline, and that of categories that it did not have.
+places as ( -- noqa: ST03
+    select
+        model_name,
+        feature,
+        unnest(categories) as category,
+        unnest(range(len(categories))) as place
+    from bins
+    where categories is not null
+    union all
+    select
+        model_name,
+        feature,
+        unnest(other_categories) as category,
+        len(categories) as place
+    from bins
+    where categories is not null
+),
+
+predictions as (
+    select
+        date_trunc('day', ts)::date as event_date,
+        *
+    from {{ ref('stg_inference_events') }}
+    where
+        status < 400
+        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_groups') }})
+),
+
+{% for model in monitored_models() %}
+{% set number = loop.index %}
+{% set model_literal = text_literal(model.name) %}
+{% set features = drift_features(model) %}
+valued_{{ number }} as (
+    select
+        {% for feature in features %}
+        {% set of_feature = 'where model_name = ' ~ model_literal ~ ' and feature = '
+            ~ text_literal(feature.name) %}
+        {{ feature_value(feature, 'predictions') }} as value_{{ loop.index }},
+        {% if feature.type in ['numerical', 'prediction'] %}
+        (select edges from bins {{ of_feature }}) as edges_{{ loop.index }},
+        0 as below_{{ loop.index }},
+        {% else %}
+        (select len(categories) + 1 from bins {{ of_feature }}) as new_place_{{ loop.index }},
+        {% endif %}
+        {% endfor %}
+        predictions.event_date,
+        predictions.model_name,
+        predictions.model_version,
+        predictions.role,
+        {{ slices_of('predictions') }} as slices
+    from predictions
+    where model_name = {{ model_literal }}
+),
+
+-- A binary search: how many edges are below the value?
+{% set found = namespace(relation='valued_' ~ number) %}
+{% for step in search_steps() %}
+searched_{{ number }}_{{ step }} as (
+    select
+        * replace (
+            {% for feature in features if feature.type in ['numerical', 'prediction'] %}
+            {% set position = features.index(feature) + 1 %}
+            below_{{ position }} + case
+                when edges_{{ position }}[below_{{ position }} + {{ step }}] < value_{{ position }}
+                    then {{ step }} else 0
+            end as below_{{ position }}{{ ',' if not loop.last }}
+            {% endfor %}
+        )
+    from {{ found.relation }}
+),
+{% set found.relation = 'searched_' ~ number ~ '_' ~ step %}
+{% endfor %}
+
+binned_{{ number }} as (
+    select
+        {% for feature in features %}
+        {% set position = loop.index %}
+        {% if feature.type in ['numerical', 'prediction'] %}
+        case when not isnan(value_{{ position }}) then below_{{ position }} end::smallint
+            as bin_{{ position }},
+        {% else %}
+        case
+            when value_{{ position }} is not null
+                then coalesce(places_{{ position }}.place, new_place_{{ position }}, 1)
+        end::smallint as bin_{{ position }},
+        {% endif %}
+        {% endfor %}
+        event_date,
+        {{ found.relation }}.model_name,
+        model_version,
+        role,
+        slices
+    from {{ found.relation }}
+    {% for feature in features if feature.type not in ['numerical', 'prediction'] %}
+    {% set position = features.index(feature) + 1 %}
+    left join places as places_{{ position }}
+        on
+            value_{{ position }} = places_{{ position }}.category
+            and places_{{ position }}.model_name = {{ model_literal }}
+            and places_{{ position }}.feature = {{ text_literal(feature.name) }}
+    {% endfor %}
+),
+{% endfor %}
+
+sliced as (
+    {% for model in monitored_models() %}
+    select
+        event_date,
+        model_name,
+        model_version,
+        role,
+        unnest(slices, recursive := true),
+        {% for position in range(1, most_features() + 1) %}
+        {{ 'bin_' ~ position if position <= drift_features(model) | length else 'null::smallint' }}
+            as bin_{{ position }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from binned_{{ loop.index }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+
+select
+    slice_groups.group_number,
+    {% for position in range(1, most_features() + 1) %}
+    sliced.bin_{{ position }}{{ ',' if not loop.last }}
+    {% endfor %}
+from sliced
+inner join {{ ref('int_prediction_groups') }} as slice_groups
+    using (event_date, model_name, model_version, role, slice_key, slice_value)

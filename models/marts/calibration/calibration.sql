@@ -1,0 +1,10 @@
+-- Grain: one model_name, model_version, role, slice, closed window of whole days with
+-- predictions, and label_view.
+select
+    {{ shared_keys() | join(',\n    ') }},
+    label_view,
+    labeled_count,
+    {{ calibration_columns() | join(',\n    ') }},
+    line_status,
+    calibration_status as data_status
+from {{ ref('int_performance_windows') }}

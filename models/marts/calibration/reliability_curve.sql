@@ -1,0 +1,23 @@
+-- Grain: one filled calibration bin of a model_name, model_version, role, slice, closed window of
+-- whole days and label_view.
+with
+
+bins as (
+    select
+        {{ shared_keys() | join(',\n        ') }},
+        label_view,
+        unnest(reliability_curve, recursive := true)
+    from {{ ref('int_performance_windows') }}
+    where calibration_status = 'ok'
+)
+
+select
+    {{ shared_keys() | join(',\n    ') }},
+    label_view,
+    bin,
+    score_lower,
+    score_upper,
+    mean_score,
+    positive_rate,
+    labeled_count
+from bins

@@ -1,0 +1,18 @@
+-- Grain: one model_name, model_version, role, group of a protected attribute, closed window of
+-- whole days with predictions, and label_view.
+select
+    {{ shared_keys() | join(',\n    ') }},
+    label_view,
+    labeled_count,
+    positive_rate as base_rate,
+    {{ rate_columns([
+        'selection_rate', 'true_positive_rate', 'false_positive_rate', 'precision', 'accuracy'
+    ]) | join(',\n    ') }},
+    roc_auc,
+    roc_auc_lower,
+    roc_auc_upper,
+    ece,
+    ece_noise_floor,
+    performance_status as data_status
+from {{ ref('int_performance_windows') }}
+where is_protected
