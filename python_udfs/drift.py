@@ -583,7 +583,7 @@ def benjamini_hochberg(pvalue: np.ndarray, family: np.ndarray) -> np.ndarray:
     rank[order] = np.arange(len(tests))
     rank -= len(tests) * (index[-1] - index)
     rank = np.minimum.accumulate(rank[::-1])[::-1] + len(tests) * (index[-1] - index)
-    qvalue[tests] = np.minimum(ratio[order][rank], 1.0)
+    qvalue[tests] = ratio[order][rank]
     return qvalue
 
 
@@ -795,16 +795,11 @@ def _smirnov_integral(d: np.ndarray, n: np.ndarray) -> np.ndarray:
         x, size = x[:, None], size[:, None]
         u = (1 - x) * part
         log_term = size * (u * np.log1p(x / u) + (1 - u) * np.log1p(-x / (1 - u)))
-        log_term += _stirling_rest(size) - _stirling_rest(size * u) - _stirling_rest(size * (1 - u))
+        # What Stirling's formula leaves out, ln(m!) - ln(sqrt(2 pi m) (m / e)^m), is 1 / (12 m).
+        log_term += (1 - 1 / u - 1 / (1 - u)) / (12 * size)
         term = np.exp(log_term) * np.sqrt(u / (1 - u)) * (1 - part) / (x + u)
         result[rows] = scale * _sum(term)
     return result
-
-
-def _stirling_rest(m: np.ndarray) -> np.ndarray:
-    """``ln m!`` less ``m ln m - m + ln(2 pi m) / 2``."""
-    inverse = 1 / m
-    return inverse * (1 / 12 - inverse**2 * (1 / 360 - inverse**2 / 1260))
 
 
 def _exact_sf(d: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -862,9 +857,9 @@ def _durbin_cdf(steps: np.ndarray, n: np.ndarray, width: int) -> np.ndarray:
         vector[row, k - 1] = 1.0
         part = np.empty(len(k))
         for step in range(1, int(n[rows].max()) + 1):
-            vector = (matrix * vector[:, None, :]).sum(axis=-1) * np.minimum(step / n[rows], 1.0)[
-                :, None
-            ]
+            # Sizes already done go on unused, but must not overflow.
+            factor = np.minimum(step / n[rows], 1.0)
+            vector = (matrix * vector[:, None, :]).sum(axis=-1) * factor[:, None]
             is_last = n[rows] == step
             part[is_last] = vector[is_last, k[is_last] - 1]
         result[rows] = part

@@ -7,7 +7,7 @@ homes as (
         metric,
         window_size,
         home_table
-    from {{ ref('monitoring_metrics') }}
+    from {{ ref('int_metric_values') }}
 )
 
 select

@@ -27,8 +27,9 @@ where
         {% endfor %}
     )
     {% if node.name == 'monitoring_metrics' %}
-    -- Single minutes are most of it, and are looked at in their own table.
+    -- Single minutes and features are most of it, and are looked at in their own tables.
     and window_size <> '1m'
+    and home_table <> 'feature_drift'
     {% endif %}
 having count(*) > 0
 union all

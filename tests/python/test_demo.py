@@ -389,8 +389,8 @@ def test_incidents_can_be_seen_when_they_are_said_to_be(table):
 def test_incidents_name_what_detects_them(table):
     with (PROJECT_DIR / "seeds" / "slo_targets.csv").open() as file:
         targets = {row["slo_name"] for row in csv.DictReader(file)}
-    # The target on drift comes with the tables of drift; what no target watches is in a table.
-    detectors = targets | {"feature_drift", "ingestion_reconciliation", "field_issues"}
+    # What no target watches is in a table.
+    detectors = targets | {"ingestion_reconciliation", "field_issues"}
     assert {incident.detected_by for incident in table} <= detectors
 
 

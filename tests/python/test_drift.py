@@ -277,6 +277,18 @@ def test_ks_pvalue_broadcasts_and_repeats():
     assert found[0, 1] == found[1, 1]
     assert found[1, 2] == 0
     assert math.isnan(found[1, 0])
+    # One statistic at neighbouring sizes, and the other way about.
+    np.testing.assert_allclose(
+        drift.ks_pvalue([0.1, 0.1, 0.2], [300, 302, 302], [300, 302, 302]),
+        stats.kstwo.sf([0.1, 0.1, 0.2], [150, 151, 151]),
+        rtol=1e-8,
+    )
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        np.testing.assert_allclose(
+            drift.ks_pvalue([0.4, 1.4 / 256], [6, 512], [6, 512]),
+            stats.kstwo.sf([0.4, 1.4 / 256], [3, 256]),
+            rtol=1e-8,
+        )
 
 
 def test_ks_pvalue_without_an_answer():
@@ -592,6 +604,9 @@ def test_psi_cells_pool_what_is_small():
     assert cells([19, 10, 10], [19, 0, 0]) == ([0, 0, 0, -1], 1, 0, -1)
     # Two small cells make a rest of 18, which stands alone.
     assert cells([100, 9, 9], [100, 9, 9]) == ([0, 1, 1, -1], 2, 1, -1)
+    # So does one of which 10 are expected, whatever is found.
+    assert cells([100, 5, 5], [101, 4, 5]) == ([0, 1, 1, -1], 2, 1, -1)
+    assert cells([101, 5, 4], [101, 4, 5]) == ([0, 0, 0, -1], 1, -1, 0)
     # New values stand alone when 10 are found.
     assert cells([100, 0, 100], [50, 10, 50]) == ([0, 2, 1, -1], 3, 2, -1)
     assert cells([100, 0, 100], [50, 9, 50]) == ([0, 1, 1, -1], 2, -1, 1)

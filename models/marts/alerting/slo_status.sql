@@ -48,16 +48,19 @@ serving as (
     select
         model_name,
         model_version,
-        role
+        role,
+        span_start
     from {{ ref('int_service_spans') }}
     where is_serving
-    union
+    union all
     select
         model_name,
         'all' as model_version,
-        'all' as role
+        'all' as role,
+        min(span_start) as span_start
     from {{ ref('int_service_spans') }}
     where is_serving
+    group by model_name
 ),
 
 absent as (
@@ -67,14 +70,19 @@ absent as (
         'all' as slice_value,
         coalesce(targets.feature, '') as feature
     from targets
+    cross join {{ ref('int_as_of') }} as clock
     inner join serving
         on targets.model_name = serving.model_name and targets.role = serving.role
-    where not exists (
-        select 1 from newest
-        where
-            newest.slo_name = targets.slo_name
-            and newest.model_version = serving.model_version
-    )
+    where
+        -- A new version has no whole window yet.
+        serving.span_start + to_minutes({{ window_minutes('targets.window_size') }})
+        + to_microseconds((targets.max_age_hours * 3.6e9)::bigint) <= clock.as_of
+        and not exists (
+            select 1 from newest
+            where
+                newest.slo_name = targets.slo_name
+                and newest.model_version = serving.model_version
+        )
 ),
 
 judged as (
