@@ -114,6 +114,14 @@
 {% endmacro %}
 
 
+{# The settings as the columns of a select list. #}
+{% macro settings_columns() %}
+    {%- for name, value in ml_monitoring.settings().items() %}
+    {{ value }}{{ '::double' if value is float }} as {{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{% endmacro %}
+
+
 {% macro landing_path() %}
     {% set given = var('landing_path', 'data/landing') %}
     {% if given is not string or given | trim == '' %}

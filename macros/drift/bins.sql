@@ -46,6 +46,50 @@
 {%- endmacro %}
 
 
+{# The categories of a map from category to count: the most frequent first, equals by name. #}
+{% macro by_frequency(category_counts) -%}
+    list_transform(
+        list_sort(list_transform(
+            coalesce(map_entries({{ category_counts }}), []),
+            lambda entry: struct_pack(rank := -entry.value::bigint, category := entry.key)
+        )),
+        lambda entry: entry.category
+    )
+{%- endmacro %}
+
+
+{# A group of counted bins as a map from the number of the bin to its count. #}
+{% macro filled_bins(bin, bin_count) -%}
+    map_from_entries(coalesce(
+        list(struct_pack(bin := {{ bin }}::integer, bin_count := {{ bin_count }}::bigint) order by {{ bin }})
+            filter (where {{ bin }} is not null),
+        []
+    ))
+{%- endmacro %}
+
+
+{# How far the values of a feature reach: a struct of aggregates. #}
+{% macro feature_extremes(feature) -%}
+    {%- set value = ml_monitoring.feature_value(feature, 'predictions') -%}
+    struct_pack(
+        feature := {{ ml_monitoring.text_literal(feature.name) }},
+        value_min := min({{ value }}) filter (isfinite({{ value }})),
+        value_max := max({{ value }}) filter (isfinite({{ value }})),
+        infinite_count := count(*) filter (isinf({{ value }}))
+    )
+{%- endmacro %}
+
+
+{# One step of a binary search for the feature at a position: how many edges are below its value? #}
+{% macro search_step(position, step) -%}
+    below_{{ position }} + case
+                when edges_{{ position }}[below_{{ position }} + {{ step }}] < value_{{ position }}
+                    then {{ step }}
+                else 0
+            end
+{%- endmacro %}
+
+
 {# The steps of a binary search over the edges of any feature: powers of two, falling. There are
    at most two edges for each bin, and some 1,100 for a probability. #}
 {% macro search_steps() %}

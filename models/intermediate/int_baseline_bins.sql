@@ -98,14 +98,7 @@ ordered as (
         models.task,
         measured.quantiles,
         coalesce(measured.distinct_values, []) as distinct_values,
-        -- The most frequent first, equals by name.
-        list_transform(
-            list_sort(list_transform(
-                coalesce(map_entries(measured.category_counts), []),
-                lambda entry: struct_pack(rank := -entry.value::bigint, category := entry.key)
-            )),
-            lambda entry: entry.category
-        ) as categories
+        {{ by_frequency('measured.category_counts') }} as categories
     from missing
     inner join {{ ref('int_monitored_models') }} as models
         on missing.model_name = models.model_name

@@ -22,12 +22,7 @@ select
     periods.baseline_version,
     -- Whose baseline it is: features of all versions, the score of one.
     periods.model_version as baseline_of,
-    days.* exclude (revision, prediction_count, value_min, value_max, infinite_count),
-    days.prediction_count,
-    days.value_min,
-    days.value_max,
-    days.infinite_count,
-    days.revision,
+    days.*,
     periods.frozen_at is not null as is_frozen
 from {{ ref('int_feature_days') }} as days
 inner join periods

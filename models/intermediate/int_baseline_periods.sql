@@ -127,8 +127,8 @@ counted as (
             periods.model_name = predictions.model_name
             and periods.model_version in ('all', predictions.model_version)
             and periods.role in ('all', predictions.role)
-            and predictions.event_date >= periods.baseline_start
-            and predictions.event_date < periods.baseline_end
+            and periods.baseline_start <= predictions.event_date
+            and periods.baseline_end > predictions.event_date
     group by all
 )
 

@@ -323,7 +323,7 @@ drift_causes as (
     from cell_shares
     qualify row_number() over (
         partition by slo_name, model_version, slice_value, feature
-        order by abs(current_share - baseline_share) desc, cell.bin
+        order by abs(current_share - baseline_share) desc, cell.bin asc
     ) = 1
 ),
 
@@ -338,7 +338,7 @@ drifted_features as (
         drift.psi,
         row_number() over (
             partition by breaches.slo_name, breaches.model_version, breaches.slice_value
-            order by drift.psi desc, drift.feature
+            order by drift.psi desc, drift.feature asc
         ) as place
     from breaches
     inner join {{ ref('int_feature_drift') }} as drift

@@ -41,11 +41,7 @@ histograms as (
         group_number,
         position,
         coalesce(sum(bin_count) filter (where bin is null), 0)::bigint as null_count,
-        map_from_entries(coalesce(
-            list(struct_pack(bin := bin::integer, bin_count := bin_count::bigint) order by bin)
-                filter (where bin is not null),
-            []
-        )) as bin_counts
+        {{ filled_bins('bin', 'bin_count') }} as bin_counts
     from counted
     group by all
 ),
@@ -72,13 +68,7 @@ extremes as (
         unnest([
             {% for feature in drift_features(model)
                   if feature.type in ['numerical', 'prediction'] %}
-            {% set value = feature_value(feature, 'predictions') %}
-            struct_pack(
-                feature := {{ text_literal(feature.name) }},
-                value_min := min({{ value }}) filter (isfinite({{ value }})),
-                value_max := max({{ value }}) filter (isfinite({{ value }})),
-                infinite_count := count(*) filter (isinf({{ value }}))
-            ){{ ',' if not loop.last }}
+            {{ feature_extremes(feature) }}{{ ',' if not loop.last }}
             {% endfor %}
         ], recursive := true)
     from predictions

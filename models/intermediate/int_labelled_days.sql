@@ -65,6 +65,7 @@ searched as (
     select
         *,
         (select edges from {{ ref('int_score_edges') }} where grid = 'fine') as edges,
+        (select coarse_bins from {{ ref('int_score_edges') }} where grid = 'fine') as coarse_bins,
         0 as below
     from labelled
     -- A version that was replaced before any window could count it.
@@ -109,7 +110,7 @@ select
     replaced_on,
     case
         when slice_key = 'all' then fine_bin
-        else (select coarse_bins from {{ ref('int_score_edges') }} where grid = 'fine')[fine_bin + 1]
+        else coarse_bins[fine_bin + 1]
     end as score_bin,
     count(*) as labeled_count,
     count(*) filter (where label = 1) as positive_count,

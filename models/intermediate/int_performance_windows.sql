@@ -21,10 +21,13 @@ coverage as (
 stated as (
     select
         coverage.*,
-        performance.* exclude (
-            model_name, model_version, role, slice_key, slice_value, window_size, window_start,
-            window_end, label_view, labeled_count, revision
-        ),
+        {% for column in performance_columns() + calibration_columns() %}
+        performance.{{ column }},
+        {% endfor %}
+        performance.performance_status,
+        performance.calibration_status,
+        performance.line_status,
+        performance.reliability_curve,
         case
             when coverage.task <> 'binary_classification' then 'not_applicable'
             when coverage.labeled_count = 0 then 'no_data'

@@ -68,22 +68,19 @@ valued_{{ number }} as (
 ),
 
 -- A binary search: how many edges are below the value?
-{% set found = namespace(relation='valued_' ~ number) %}
+{% set last = namespace(relation='valued_' ~ number) %}
 {% for step in search_steps() %}
 searched_{{ number }}_{{ step }} as (
     select
         * replace (
             {% for feature in features if feature.type in ['numerical', 'prediction'] %}
             {% set position = features.index(feature) + 1 %}
-            below_{{ position }} + case
-                when edges_{{ position }}[below_{{ position }} + {{ step }}] < value_{{ position }}
-                    then {{ step }} else 0
-            end as below_{{ position }}{{ ',' if not loop.last }}
+            {{ search_step(position, step) }} as below_{{ position }}{{ ',' if not loop.last }}
             {% endfor %}
         )
-    from {{ found.relation }}
+    from {{ last.relation }}
 ),
-{% set found.relation = 'searched_' ~ number ~ '_' ~ step %}
+{% set last.relation = 'searched_' ~ number ~ '_' ~ step %}
 {% endfor %}
 
 binned_{{ number }} as (
@@ -91,26 +88,27 @@ binned_{{ number }} as (
         {% for feature in features %}
         {% set position = loop.index %}
         {% if feature.type in ['numerical', 'prediction'] %}
-        case when not isnan(value_{{ position }}) then below_{{ position }} end::smallint
-            as bin_{{ position }},
+        case
+            when not isnan(found.value_{{ position }}) then found.below_{{ position }}
+        end::smallint as bin_{{ position }},
         {% else %}
         case
-            when value_{{ position }} is not null
-                then coalesce(places_{{ position }}.place, new_place_{{ position }}, 1)
+            when found.value_{{ position }} is not null
+                then coalesce(places_{{ position }}.place, found.new_place_{{ position }}, 1)
         end::smallint as bin_{{ position }},
         {% endif %}
         {% endfor %}
-        event_date,
-        {{ found.relation }}.model_name,
-        model_version,
-        role,
-        slices
-    from {{ found.relation }}
+        found.event_date,
+        found.model_name,
+        found.model_version,
+        found.role,
+        found.slices
+    from {{ last.relation }} as found
     {% for feature in features if feature.type not in ['numerical', 'prediction'] %}
     {% set position = features.index(feature) + 1 %}
     left join places as places_{{ position }}
         on
-            value_{{ position }} = places_{{ position }}.category
+            found.value_{{ position }} = places_{{ position }}.category
             and places_{{ position }}.model_name = {{ model_literal }}
             and places_{{ position }}.feature = {{ text_literal(feature.name) }}
     {% endfor %}
@@ -124,21 +122,21 @@ sliced as (
         model_name,
         model_version,
         role,
-        unnest(slices, recursive := true),
         {% for position in range(1, most_features() + 1) %}
         {{ 'bin_' ~ position if position <= drift_features(model) | length else 'null::smallint' }}
-            as bin_{{ position }}{{ ',' if not loop.last }}
+            as bin_{{ position }},
         {% endfor %}
+        unnest(slices, recursive := true) -- noqa: AL03
     from binned_{{ loop.index }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )
 
 select
-    slice_groups.group_number,
     {% for position in range(1, most_features() + 1) %}
-    sliced.bin_{{ position }}{{ ',' if not loop.last }}
+    sliced.bin_{{ position }},
     {% endfor %}
+    slice_groups.group_number
 from sliced
 inner join {{ ref('int_prediction_groups') }} as slice_groups
     using (event_date, model_name, model_version, role, slice_key, slice_value)

@@ -134,9 +134,10 @@ judged as (
                         when metric in ('requests_vs_week_before', 'is_unexpectedly_silent')
                             then ['1h']
                         when metric in ({{ quality }}) then ['1h', '1d']
-                        when metric in ({{ drift }}) then list_transform(
-                            {{ settings().drift_windows_days }}, lambda days: days || 'd'
-                        )
+                        when metric in ({{ drift }})
+                            then list_transform(
+                                {{ settings().drift_windows_days }}, lambda days: days || 'd'
+                            )
                         else list_transform(
                             {{ performance_windows_days() }}, lambda days: days || 'd'
                         )

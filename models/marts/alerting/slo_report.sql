@@ -38,7 +38,9 @@ select
                 || ', since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
         else
             breaches.metric
-            || case when breaches.feature not in ('', '*') then ' of ' || breaches.feature else '' end
+            || case
+                when breaches.feature not in ('', '*') then ' of ' || breaches.feature else ''
+            end
             || ' over ' || breaches.window_size || ' could not be judged'
             || coalesce(
                 ' since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC', ''

@@ -6,7 +6,7 @@ bins as (
     select
         {{ shared_keys() | join(',\n        ') }},
         label_view,
-        unnest(reliability_curve, recursive := true)
+        unnest(reliability_curve, recursive := true) -- noqa: AL03
     from {{ ref('int_performance_windows') }}
     where calibration_status = 'ok'
 )

@@ -10,7 +10,7 @@ cells as (
         feature,
         comparison,
         baseline_version,
-        unnest(cells, recursive := true)
+        unnest(cells, recursive := true) -- noqa: AL03
     from {{ ref('int_feature_drift') }}
     where data_status = 'ok'
 )

@@ -52,6 +52,15 @@ gaps as (
             and gaps.window_end = whole_models.window_end
             and gaps.label_view = whole_models.label_view
             and whole_models.slice_key = 'all'
+),
+
+judged as (
+    select
+        gaps.*,
+        guardrails.guardrail,
+        guardrails.comparator
+    from gaps
+    left join guardrails using (model_name, role, slice_key, window_size, metric)
 )
 
 select
@@ -65,13 +74,12 @@ select
     case when data_status = 'ok' then highest_group end as highest_group,
     group_count,
     labeled_count,
-    guardrails.guardrail,
+    guardrail,
     -- Only what is beyond the guardrail for certain: gaps grow with the number of groups.
     case
         when data_status <> 'ok' then null
-        when guardrails.comparator in ('<', '<=') then value_lower > guardrails.guardrail
-        when guardrails.comparator in ('>', '>=') then value_upper < guardrails.guardrail
+        when comparator in ('<', '<=') then value_lower > guardrail
+        when comparator in ('>', '>=') then value_upper < guardrail
     end as is_breached,
     data_status
-from gaps
-left join guardrails using (model_name, role, slice_key, window_size, metric)
+from judged

@@ -1,0 +1,321 @@
+"""Statistics of the marts computed anew from the landing files: scikit-learn, SciPy and pandas."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+from tests.integration import oracle
+from tests.integration.oracle import SERIES
+
+MIN_SAMPLES = 50
+MIN_PER_CLASS = 10
+MIN_COVERAGE = 0.5
+GRACE = timedelta(hours=48)
+SKEW = timedelta(minutes=60)
+CALIBRATION_EDGES = np.arange(11) / 10
+PSI_FLOOR = 1e-6
+MIN_CELL = 10
+
+
+# --- What was logged -----------------------------------------------------------------------------
+
+
+def read_predictions(folder: Path, as_of: datetime, model: dict) -> pd.DataFrame:
+    """Read the accepted events that are no errors, one row each, with a column per feature."""
+    events, _ = oracle.read_events(folder, as_of, lambda record: {"record": record})
+    events = events[events["status"] < 400].sort_values("ts", ignore_index=True)
+    records = list(events["slices"].str["record"])
+    result = events[["model_name", "model_version", "role", "request_id", "ts"]].copy()
+    result["day"] = result["ts"].dt.floor("D")
+    result["score"] = pd.array(
+        [oracle.number(record.get("score"), 0, 1) for record in records], float
+    )
+    decided = (result["score"] >= model["decision_threshold"]).where(result["score"].notna())
+    logged = [{"0": 0.0, "1": 1.0}.get(str(record.get("prediction"))) for record in records]
+    result["predicted"] = pd.Series(logged, dtype=float).fillna(decided.astype(float))
+    for feature in model["features"]:
+        values = [(record.get("features") or {}).get(feature["name"]) for record in records]
+        result[feature["name"]] = FEATURE_VALUES[feature["type"]](values)
+    for key in model["slices"]:
+        result[f"slice {key}"] = [value or "(missing)" for value in result[key]]
+    return result
+
+
+FEATURE_VALUES = {
+    "numerical": lambda values: np.array([oracle.number(value) for value in values], float),
+    "categorical": lambda values: np.array(
+        [value if isinstance(value, str) else None for value in values], object
+    ),
+    "boolean": lambda values: np.array(
+        [{True: "true", False: "false"}.get(value) for value in values], object
+    ),
+}
+
+
+def by_slice(predictions: pd.DataFrame, slices: list[str]) -> pd.DataFrame:
+    """One row for each prediction and slice that it is in."""
+    parts = [predictions.assign(slice_key="all", slice_value="all")]
+    parts += [
+        predictions.assign(slice_key=key, slice_value=predictions[f"slice {key}"]) for key in slices
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_labels(folder: Path, as_of: datetime, model: dict) -> pd.DataFrame:
+    """Read all versions of the labels of a binary classifier, the newest last."""
+    labels = oracle.read_labels(folder, as_of)
+    is_ours = labels["label_model"].isna() | (labels["label_model"] == model["name"])
+    labels = labels[is_ours & labels["label"].isin([0, 1])]
+    return labels.sort_values(["labeled_at", "label"], ignore_index=True)
+
+
+def known_labels(labels: pd.DataFrame, until: datetime) -> pd.Series:
+    """Give the labels that were the newest at a moment, by request_id."""
+    known = labels[labels["labeled_at"] <= until].drop_duplicates("request_id", keep="last")
+    return known.set_index("request_id")["label"].astype(float)
+
+
+# --- Performance and calibration -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled predictions of one series, window and label view."""
+
+    y_true: np.ndarray
+    y_score: np.ndarray
+    y_pred: np.ndarray
+    prediction_count: int
+    is_growing: bool
+
+    @property
+    def scored(self) -> tuple[np.ndarray, np.ndarray]:
+        has_score = ~np.isnan(self.y_score)
+        return self.y_true[has_score], self.y_score[has_score]
+
+    @property
+    def decided(self) -> tuple[np.ndarray, np.ndarray]:
+        is_decided = ~np.isnan(self.y_pred)
+        return self.y_true[is_decided].astype(int), self.y_pred[is_decided].astype(int)
+
+    @property
+    def is_mature(self) -> bool:
+        return not self.is_growing and len(self.y_true) >= MIN_COVERAGE * self.prediction_count
+
+
+def label_windows(
+    predictions: pd.DataFrame, labels: pd.DataFrame, slices: list[str], sizes, as_of: datetime
+):
+    """Yield (window_size, window_end, label_view, predictions by slice with a column label)."""
+    rows = by_slice(predictions, slices)
+    for days in sizes:
+        for end in window_ends(predictions, days, as_of):
+            inside = rows[(rows["day"] < end) & (rows["day"] >= end - timedelta(days=days))]
+            for view in ("as_known", "latest"):
+                until = as_of + SKEW if view == "latest" else end + GRACE
+                known = known_labels(labels, min(until, as_of + SKEW))
+                label = inside["request_id"].map(known)
+                is_growing = view == "as_known" and end + GRACE > as_of
+                yield f"{days}d", end, view, inside.assign(label=label, is_growing=is_growing)
+
+
+def window_ends(predictions: pd.DataFrame, days: int, as_of: datetime) -> list[datetime]:
+    """List the ends of the closed windows that reach over some prediction."""
+    last = min(as_of, predictions["day"].max() + timedelta(days=days))
+    return list(pd.date_range(predictions["day"].min() + timedelta(days=1), last, freq="D"))
+
+
+def labelled_groups(*arguments) -> dict[tuple, Labelled]:
+    """Collect the labelled predictions of all windows; arguments as of ``label_windows``."""
+    groups = {}
+    for size, end, view, inside in label_windows(*arguments):
+        for key, part in inside.groupby(SERIES):
+            found = part[part["label"].notna()]
+            groups[(*key, size, end, view)] = Labelled(
+                found["label"].to_numpy(),
+                found["score"].to_numpy(),
+                found["predicted"].to_numpy(),
+                len(part),
+                bool(part["is_growing"].iloc[0]),
+            )
+    return groups
+
+
+def label_status(group: Labelled) -> str:
+    """Say what is missing before anything is computed."""
+    if not len(group.y_true):
+        return "no_data"
+    return "ok" if group.is_mature else "immature"
+
+
+def performance_status(group: Labelled) -> str:
+    """Give the data_status of model_performance, which is that of AUC."""
+    status, (y_true, _) = label_status(group), group.scored
+    if status != "ok":
+        return status
+    if len(y_true) < MIN_SAMPLES:
+        return "insufficient_data"
+    least = min(y_true.sum(), len(y_true) - y_true.sum())
+    return "single_class" if least == 0 else "ok" if least >= MIN_PER_CLASS else "insufficient_data"
+
+
+def calibration_status(group: Labelled) -> str:
+    """Give the data_status of calibration, which is that of ECE."""
+    status = label_status(group)
+    if status == "ok" and len(group.scored[0]) < MIN_SAMPLES:
+        return "insufficient_data"
+    return status
+
+
+def performance(group: Labelled) -> dict[str, float]:
+    """Give the metrics of one row; those that are undefined are left out."""
+    found: dict[str, float] = {}
+    y_true, y_score = group.scored
+    if performance_status(group) == "ok":
+        found["roc_auc"] = roc_auc_score(y_true, y_score)
+        found["average_precision"] = average_precision_score(y_true, y_score)
+    if calibration_status(group) == "ok":
+        found["brier_score"] = brier_score_loss(y_true, y_score)
+        found["log_loss"] = log_loss(y_true, y_score, labels=[0, 1])
+        found |= calibration(y_true, y_score)
+    if label_status(group) == "ok" and len(group.y_true) >= MIN_SAMPLES:
+        y_true, y_pred = group.decided
+        found["positive_rate"] = group.y_true.mean()
+        found["f1"] = f1_score(y_true, y_pred, zero_division=np.nan)
+        found["precision"] = precision_score(y_true, y_pred, zero_division=np.nan)
+        found["recall"] = recall_score(y_true, y_pred, zero_division=np.nan)
+        found["true_positive_rate"] = found["recall"]
+        found["false_positive_rate"] = 1 - recall_score(
+            y_true, y_pred, pos_label=0, zero_division=np.nan
+        )
+        found["accuracy"] = accuracy_score(y_true, y_pred)
+        found["selection_rate"] = y_pred.mean()
+    return {name: float(value) for name, value in found.items() if not np.isnan(value)}
+
+
+def reliability(y_true: np.ndarray, y_score: np.ndarray) -> pd.DataFrame:
+    """Ten calibration bins, closed below, the last one on both sides."""
+    number = np.searchsorted(CALIBRATION_EDGES[1:-1], y_score, side="right")
+    frame = pd.DataFrame(
+        {"bin": number, "y": y_true, "s": y_score, "variance": y_score * (1 - y_score)}
+    )
+    return frame.groupby("bin").agg(
+        labeled_count=("y", "size"),
+        positive_rate=("y", "mean"),
+        mean_score=("s", "mean"),
+        variance=("variance", "sum"),
+    )
+
+
+def calibration(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
+    """Calibration error, its noise floor and its largest bin."""
+    bins = reliability(y_true, y_score)
+    distance = (bins["positive_rate"] - bins["mean_score"]).abs()
+    return {
+        "ece": np.average(distance, weights=bins["labeled_count"]),
+        "mce": distance[bins["labeled_count"] >= MIN_SAMPLES].max(),
+        "ece_noise_floor": np.sqrt(2 / np.pi) * np.sqrt(bins["variance"]).sum() / len(y_true),
+        "mean_score": y_score.mean(),
+    }
+
+
+def calibration_line(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
+    """Slope, intercept and their standard errors of the logistic regression on the logit."""
+    x = logit(np.clip(y_score, 2.0**-52, 1 - 2.0**-52))
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], y_true)
+    chance = model.predict_proba(x[:, None])[:, 1]
+    design = np.stack([x, np.ones(len(x))])
+    covariance = np.linalg.inv((design * chance * (1 - chance)) @ design.T)
+    errors = np.sqrt(np.diag(covariance))
+    return np.array([model.coef_[0, 0], model.intercept_[0], *errors])
+
+
+def delong_interval(y_true: np.ndarray, y_score: np.ndarray) -> tuple[float, float]:
+    """DeLong's 95 % interval of the AUC, from the placements of the scores themselves."""
+    positives, negatives = y_score[y_true == 1], y_score[y_true == 0]
+    below = (positives[:, None] > negatives) + 0.5 * (positives[:, None] == negatives)
+    variance = below.mean(axis=1).var(ddof=1) / len(positives)
+    variance += below.mean(axis=0).var(ddof=1) / len(negatives)
+    reach = stats.norm.ppf(0.975) * np.sqrt(variance)
+    return max(below.mean() - reach, 0), min(below.mean() + reach, 1)
+
+
+# --- Drift ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places that values have on a baseline: its values, or its categories.
+
+    A number is at its own place or in the gap between two; a category in the order of frequency,
+    or with all rare ones, or with all that the baseline never had. Missing values come last.
+    """
+
+    values: list
+    others: frozenset
+    is_number: bool
+
+    @classmethod
+    def of(cls, baseline: np.ndarray, most: int, *, is_number: bool):
+        """Learn the places; None for numbers of more than ``most`` values."""
+        if is_number:
+            values = np.unique(baseline[np.isfinite(baseline)])
+            return cls(values.tolist(), frozenset(), True) if len(values) <= most else None
+        counts = pd.Series(baseline).dropna().value_counts()
+        names = sorted(counts.index, key=lambda name: (-counts[name], name))
+        return cls(names[:most], frozenset(names[most:]), False)
+
+    @property
+    def count(self) -> int:
+        return (2 * len(self.values) + 1 if self.is_number else len(self.values) + 2) + 1
+
+    def code(self, values: np.ndarray) -> np.ndarray:
+        """Number the place of each value."""
+        if self.is_number:
+            left = np.searchsorted(self.values, values)
+            codes = left + np.searchsorted(self.values, values, side="right")
+            return np.where(np.isnan(values), self.count - 1, codes)
+        known = {name: code for code, name in enumerate(self.values)} | {None: self.count - 1}
+        known |= dict.fromkeys(self.others, self.count - 3)
+        return np.array([known.get(value, self.count - 2) for value in values], int)
+
+
+def pooled(reference: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pool small cells to a rest, which stands alone if it is large, else joins the last cell.
+
+    None where all there is is the rest.
+    """
+    n_reference, n_current = reference.sum(), current.sum()
+    expected = reference * n_current / n_reference
+    keeps = (reference >= MIN_CELL) & (expected >= MIN_CELL - 1e-9)
+    if not keeps.any():
+        return None
+    sides = [side[keeps] for side in (reference, current)]
+    rest = [side[~keeps].sum() for side in (reference, current)]
+    if expected[~keeps].sum() >= MIN_CELL - 1e-9 or rest[1] >= MIN_CELL:
+        return tuple(np.append(side, more) for side, more in zip(sides, rest, strict=True))
+    for side, more in zip(sides, rest, strict=True):
+        side[-1] += more
+    return tuple(sides)
+
+
+def psi(reference: np.ndarray, current: np.ndarray) -> float:
+    """Population stability index of the counts of two sides."""
+    shares = [np.maximum(side / side.sum(), PSI_FLOOR) for side in (reference, current)]
+    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
