@@ -1,0 +1,1 @@
+"""What a build costs, and how to measure it again."""

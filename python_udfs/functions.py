@@ -1,0 +1,149 @@
+"""The statistics as DuckDB functions, for analyses: a dbt-duckdb plugin.
+
+Counts are lists, one number a bin or group, rising with the score where there is one:
+
+- ``psi(reference, current)``, ``js_distance(reference, current)``, ``ks_statistic(reference,
+  current)``, ``chi_square_pvalue(reference, current)``
+- ``roc_auc(negatives, positives)``, ``average_precision(negatives, positives)``
+- ``expected_calibration_error(counts, score_sums, positives)``
+- ``wilson_lower(successes, trials)``, ``wilson_upper(successes, trials)``
+
+A number that does not exist is null, as is one of a null.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+import calibration
+import drift
+import performance
+from intervals import rate, wilson_interval
+
+COUNTS = "BIGINT[]"
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Divide each row by its sum; 0 where that is 0."""
+    return np.nan_to_num(rate(counts, counts.sum(axis=-1, keepdims=True)))
+
+
+# name: (function of arrays, types of its arguments)
+FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], list[str]]] = {
+    "psi": (lambda reference, current: drift.psi(shares(reference), shares(current)), [COUNTS] * 2),
+    "js_distance": (
+        lambda reference, current: drift.js_distance(shares(reference), shares(current)),
+        [COUNTS] * 2,
+    ),
+    "ks_statistic": (drift.ks_statistic, [COUNTS] * 2),
+    "chi_square_pvalue": (
+        lambda reference, current: drift.chi_square(reference, current)[1],
+        [COUNTS] * 2,
+    ),
+    "roc_auc": (performance.roc_auc, [COUNTS] * 2),
+    "average_precision": (performance.average_precision, [COUNTS] * 2),
+    "expected_calibration_error": (
+        calibration.expected_calibration_error,
+        [COUNTS, "DOUBLE[]", COUNTS],
+    ),
+    "wilson_lower": (
+        lambda successes, trials: wilson_interval(successes, trials)[0],
+        ["BIGINT", "BIGINT"],
+    ),
+    "wilson_upper": (
+        lambda successes, trials: wilson_interval(successes, trials)[1],
+        ["BIGINT", "BIGINT"],
+    ),
+}
+
+
+def on_arrow(
+    name: str, function: Callable[..., np.ndarray], n_arguments: int
+) -> Callable[..., pa.Array]:
+    """Turn a function of arrays into one of Arrow columns.
+
+    Parameters
+    ----------
+    name : str
+        What SQL calls it, for messages.
+    function : callable
+        Of arrays with one row for each call; lists become rows padded with 0.
+    n_arguments : int
+
+    Returns
+    -------
+    callable
+        Gives a float column; null where an argument is null or the result is NaN.
+    """
+
+    def call(*columns: pa.Array) -> pa.Array:
+        columns = [
+            column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+            for column in columns
+        ]
+        known = np.ones(len(columns[0]), bool)
+        for column in columns:
+            known &= np.array(column.is_valid())
+        kept = [column.filter(pa.array(known)) for column in columns]
+        result = np.full(len(known), np.nan)
+        if known.any():
+            result[known] = function(*rows(name, kept))
+        return pa.array(result, pa.float64(), from_pandas=True)
+
+    # DuckDB looks at the signature for the number of arguments.
+    call.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(f"column_{position}", inspect.Parameter.POSITIONAL_ONLY)
+            for position in range(n_arguments)
+        ]
+    )
+    return call
+
+
+def rows(name: str, columns: list[pa.Array]) -> list[np.ndarray]:
+    """Columns of lists as matrices, shorter lists padded with 0; plain columns as they are.
+
+    Raises
+    ------
+    ValueError
+        If the lists of one call differ in length, or one holds a null.
+    """
+    lists = [column for column in columns if pa.types.is_list(column.type)]
+    if not lists:
+        return [column.to_numpy(zero_copy_only=False) for column in columns]
+    lengths = [np.diff(column.offsets.to_numpy()) for column in lists]
+    if any((length != lengths[0]).any() for length in lengths):
+        raise ValueError(f"{name}: the lists of one call must be equally long")
+    inside = np.arange(lengths[0].max()) < lengths[0][:, None]
+    matrices = []
+    for column in lists:
+        values = column.flatten()
+        if values.null_count:
+            raise ValueError(f"{name}: a list holds a null; write 0 for an empty bin")
+        values = values.to_numpy()
+        matrix = np.zeros(inside.shape, values.dtype)
+        matrix[inside] = values
+        matrices.append(matrix)
+    return matrices
+
+
+class Plugin(BasePlugin):
+    """Registers ``FUNCTIONS`` in each connection."""
+
+    def configure_connection(self, conn: Any) -> None:
+        """Register the functions."""
+        for name, (function, arguments) in FUNCTIONS.items():
+            conn.create_function(
+                name,
+                on_arrow(name, function, len(arguments)),
+                arguments,
+                "DOUBLE",
+                type="arrow",
+                null_handling="special",
+            )
