@@ -30,8 +30,11 @@ FIELD_ISSUES = """
 SLOS = """
     select
         slo_name, severity, model_version
-        || case when slice_key = 'all' then '' else ', ' || slice_key || ' = ' || slice_value end,
-        metric || ' ' || comparator || ' ' || format('{:g}', objective), window_size, sli_value,
+        || case when 'all' in (slice_key, slice_value) then ''
+            else ', ' || slice_key || ' = ' || slice_value end,
+        metric || coalesce(' of ' || feature, '') || ' ' || comparator || ' '
+        || format('{:g}', objective),
+        window_size, sli_value,
         case when is_breached then 'BREACHED' when data_status = 'ok' then 'met'
             else 'not judged' end,
         error_budget_remaining
@@ -62,6 +65,91 @@ VERSIONS = """
     group by all
     order by 3, 2
 """
+# The version of each model that answered last.
+LIVE = """
+    live as (
+        select model_name, arg_max(model_version, (window_end, request_count)) as model_version
+        from ml_monitoring.service_levels_minute
+        where role = 'live' and request_count > 0
+        group by model_name
+    )
+"""
+DRIFT = f"""
+    with {LIVE},
+    weeks as (
+        select
+            *,
+            greatest(psi_noise_q95, psi_own_windows_q95) as noise,
+            case drift_level when 'significant' then 2 when 'moderate' then 1 else 0 end as rank
+        from ml_monitoring.feature_drift
+        inner join live using (model_name, model_version)
+        where role = 'live' and slice_key = 'all' and window_size = '7d'
+        qualify window_end = max(window_end) over (partition by model_name)
+    )
+    select
+        model_name || ' ' || model_version, feature,
+        {{columns}}
+    from weeks
+    group by all
+    order by sum(rank) desc, max(psi / nullif(noise, 0)) desc nulls last, feature
+    limit 5
+""".format(
+    columns=", ".join(
+        f"max({column}) filter (where comparison = '{comparison}')"
+        for comparison in ("previous", "baseline")
+        for column in ("psi", "noise", "drift_level")
+    )
+)
+# The newest month that can be judged, and the month before it of whichever version was live then.
+# Equalized odds is the wider of two of the other gaps; the ratio is on another scale.
+QUALITY = """
+    with measures as (
+        select
+            model_name, model_version, role, window_size, window_end, label_view, data_status,
+            labeled_count, slice_key, 'ROC AUC' as measure, 1 as place, roc_auc as value,
+            roc_auc_lower as lower, roc_auc_upper as upper, null as floor, '' as "groups"
+        from ml_monitoring.model_performance
+        where slice_key = 'all'
+        union all
+        select
+            model_name, model_version, role, window_size, window_end, label_view, data_status,
+            labeled_count, slice_key, 'ECE', 2, ece, null, null, ece_noise_floor, ''
+        from ml_monitoring.calibration
+        where slice_key = 'all'
+        union all
+        select
+            model_name, model_version, role, window_size, window_end, label_view, data_status,
+            labeled_count, slice_key, replace(replace(metric, 'difference', 'gap'), '_', ' '), 3,
+            value, value_lower, value_upper, null, ', ' || lowest_group || ' to ' || highest_group
+        from ml_monitoring.fairness
+        where metric like '%difference' and metric <> 'equalized_odds_difference'
+    ),
+    months as (
+        select * from measures
+        where role = 'live' and window_size = '30d' and label_view = 'as_known'
+            and data_status = 'ok'
+    ),
+    newest as (
+        select *
+        from months
+        qualify row_number() over (
+            partition by model_name, place order by window_end desc, labeled_count desc, value desc
+        ) = 1
+    )
+    select
+        newest.model_name || ' ' || newest.model_version, newest.measure || newest."groups",
+        strftime(newest.window_end, '%Y-%m-%d'), newest.value, newest.lower, newest.upper,
+        newest.floor, before.value, before.lower, before.upper, before.floor
+    from newest
+    left join months as before
+        on newest.model_name = before.model_name and newest.measure = before.measure
+            and newest.slice_key = before.slice_key
+            and before.window_end = newest.window_end - interval '30 days'
+    qualify row_number() over (
+        partition by newest.model_name, newest.place order by before.labeled_count desc
+    ) = 1
+    order by newest.model_name, newest.place
+"""
 
 
 def table(title: str, *columns: str) -> Table:
@@ -77,6 +165,13 @@ def number(value: float | None, form: str = ",.0f") -> str:
     return "–" if value is None else format(value, form)
 
 
+def certainty(lower: float | None, upper: float | None, floor: float | None) -> str:
+    """Format the interval of a measure, or what chance alone would make of it."""
+    if floor is not None:
+        return f"noise floor {floor:.3f}"
+    return "–" if lower is None else f"{lower:.3f} to {upper:.3f}"
+
+
 def main() -> int:
     """Print the summary; returns the exit code."""
     console = Console()
@@ -90,6 +185,8 @@ def main() -> int:
         issues = connection.execute(FIELD_ISSUES).fetchall()
         slos = connection.execute(SLOS).fetchall()
         versions = connection.execute(VERSIONS).fetchall()
+        drifted = connection.execute(DRIFT).fetchall()
+        quality = connection.execute(QUALITY).fetchall()
         as_of = connection.execute("select as_of from ml_monitoring_internal.int_as_of").fetchone()
 
     console.print(f"\n[bold]What monitoring sees as of {as_of[0]} UTC[/bold]\n")
@@ -115,6 +212,28 @@ def main() -> int:
     console.print(served)
 
     console.print()
+    features = table("What moved most in the last 7 days (noise: what chance or the baseline's own "
+                     "weeks reach)", "model", "feature", "PSI to week before#", "noise#", "level",
+                     "PSI to baseline#", "noise#", "level")  # fmt: skip
+    for name, feature, week, week_noise, week_level, psi, noise, level in drifted:
+        features.add_row(
+            name, feature, number(week, ".3f"), number(week_noise, ".3f"), week_level or "–",
+            number(psi, ".3f"), number(noise, ".3f"), level or "–",
+        )  # fmt: skip
+    console.print(features)
+
+    console.print()
+    measures = table("The newest 30 days that can be judged, with the labels known in time",
+                     "model", "measure", "until", "value#", "95 % interval",
+                     "30 days before#", "95 % interval")  # fmt: skip
+    for name, measure, until, now, *of_now, before, lower, upper, floor in quality:
+        measures.add_row(name, measure, until, number(now, ".3f"), certainty(*of_now),
+                         number(before, ".3f"), certainty(lower, upper, floor))  # fmt: skip
+    for measure in () if quality else ("ROC AUC", "ECE", "widest gap between groups"):
+        measures.add_row("–", measure, *["–"] * 5)
+    console.print(measures)
+
+    console.print()
     objectives = table("Objectives", "SLO", "severity", "of", "target", "window", "value#",
                        "state", "budget left#")  # fmt: skip
     for name, severity, where, target, window, value, state, budget in slos:
@@ -125,6 +244,7 @@ def main() -> int:
     console.print(
         "\nNext:\n"
         "  make replay AT=latency-may      the same build in the middle of an incident: it fails\n"
+        "  make replay AT=stuck-feature-august   a feature that has drifted\n"
         "  make replay AT=silence-june     (more in demo/incidents.csv)\n"
         "  make docs                       every table and column\n"
         f"  duckdb.connect('{DATABASE}', read_only=True) in Python, or any BI tool: the tables\n"

@@ -440,7 +440,7 @@ def psi_cells(
     current_nulls: np.ndarray,
     *,
     is_discrete: bool,
-    min_count: int = 10,
+    min_count: int = MIN_CELL_COUNT,
 ) -> PsiCells:
     """Merge fine bins to the cells of PSI.
 

@@ -116,11 +116,15 @@ class Bins:
 
     @property
     def is_single_value(self) -> np.ndarray:
-        """Tell for each bin whether no two numbers fall into it."""
-        single = np.zeros(self.count, bool)
-        single[1:-1] = np.nextafter(self.edges[1:], -np.inf) == self.edges[:-1]
+        """Tell for each bin, that of missing values too, whether no two values fall into it."""
+        single = np.ones(self.count + 1, bool)
+        if self.edges is None:
+            # Other categories of the baseline, and those that it did not have.
+            single[-3:-1] = False
+            return single
+        single[1:-2] = np.nextafter(self.edges[1:], -np.inf) == self.edges[:-1]
         # Below the first edge of a probability is 0 alone, and above the last one 1 alone.
-        single[[0, -1]] = self.is_probability
+        single[[0, -2]] = self.is_probability
         return single
 
     def describe(self, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -134,7 +138,7 @@ class Bins:
             return np.full(len(first), np.nan), np.full(len(first), np.nan), names[first]
         bounds = np.concatenate([[np.nan], self.edges, [np.nan, np.nan]])
         lower, upper = bounds[first], bounds[np.minimum(last, self.count) + 1]
-        is_value = np.append(self.is_single_value, False)[first] & (first == last)
+        is_value = self.is_single_value[first] & (first == last)
         lower = np.where(is_value & np.isfinite(upper), upper, lower)
         category = np.where(is_missing, "(missing)", None)
         return np.where(is_missing, np.nan, lower), upper, category
@@ -472,8 +476,17 @@ def population_stability(
         is_discrete=bins.is_discrete,
     )
     psi = drift.psi(*shares_of(cells), floor=settings["psi_floor"])
-    is_one_heap = (cells.n_cells == 1) & (cells.rest_cell == 0)
-    return np.where((cells.n_cells == 0) | is_one_heap, np.nan, psi), cells
+    # All in one cell says something only where the cell stands for one value.
+    is_known = (cells.n_cells > 1) | ((cells.n_cells == 1) & is_one_value(reference, current, bins))
+    return np.where(is_known, psi, np.nan), cells
+
+
+def is_one_value(reference: np.ndarray, current: np.ndarray, bins: Bins) -> np.ndarray:
+    """Tell in which rows a single value has all but a few of both sides."""
+    rows = np.arange(len(current))
+    largest = (reference + current).argmax(axis=1)
+    rest = [side.sum(axis=1) - side[rows, largest] for side in (reference, current)]
+    return bins.is_single_value[largest] & (np.maximum(*rest) < drift.MIN_CELL_COUNT)
 
 
 def statistics(
@@ -557,7 +570,9 @@ def ordered_statistics(
     )
     return {
         "ks_statistic": statistic,
-        "ks_statistic_error_bound": drift.ks_error_bound(reference, current, bins.is_single_value),
+        "ks_statistic_error_bound": drift.ks_error_bound(
+            reference, current, bins.is_single_value[:-1]
+        ),
         # The distance to an infinite value is no number.
         "wasserstein_distance": np.where(reach.has_infinite, np.nan, distance),
         "wasserstein_distance_error_bound": np.where(reach.has_infinite, np.nan, distance_bound),

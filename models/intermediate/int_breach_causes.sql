@@ -369,6 +369,30 @@ input_causes as (
     group by slo_name, model_version, slice_value, feature
 ),
 
+calibration_causes as (
+    select
+        breaches.slo_name,
+        breaches.model_version,
+        breaches.slice_value,
+        breaches.feature,
+        6 as place,
+        'scores say ' || round(100 * calibration.mean_score, 1) || ' % on average, labels say '
+        || round(100 * performance.positive_rate, 1) || ' %' as cause
+    from breaches
+    inner join {{ ref('calibration') }} as calibration
+        using (
+            model_name, model_version, role, slice_key, slice_value, window_size, window_end
+        )
+    inner join {{ ref('model_performance') }} as performance
+        using (
+            model_name, model_version, role, slice_key, slice_value, window_size, window_end,
+            label_view
+        )
+    where
+        breaches.metric in ({{ text_literals(metrics_of(['calibration'])) }})
+        and label_view = 'as_known'
+),
+
 group_causes as (
     select
         breaches.slo_name,
@@ -408,6 +432,8 @@ causes as (
     select * from drift_causes
     union all
     select * from input_causes
+    union all
+    select * from calibration_causes
     union all
     select * from group_causes
 )

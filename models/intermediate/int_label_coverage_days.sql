@@ -77,7 +77,9 @@ select
     case when labeled_at is not null then known_on end as known_on,
     count(*) as prediction_count,
     count(labeled_at) as labeled_count,
-    histogram({{ latency_bin('greatest(delay_hours, 0)') }}) as delay_histogram,
+    -- greatest() passes over a null: predictions without a label have no delay.
+    histogram(case when labeled_at is not null then {{ latency_bin('greatest(delay_hours, 0)') }} end)
+        as delay_histogram,
     event_date,
     revision
 from sliced

@@ -29,6 +29,7 @@ def traffic(rng, day, count, prefix, **fields):
             status=rng.choice([200, 200, 200, 500]),
             latency_ms=rng.lognormvariate(3, 1),
             inference_time_ms=rng.choice([None, rng.lognormvariate(2, 1)]),
+            score=rng.random(),
             features={"age": rng.randint(18, 80), "plan": rng.choice(["basic", "pro", None])},
             attributes={"country": rng.choice(["de", "fr"])},
             **fields,
@@ -63,8 +64,9 @@ def full_refresh(warehouse, folder):
     """Build the same files at once, in an empty database."""
     fresh = Warehouse(folder, copy.deepcopy(warehouse.vars))
     fresh.own("slo_targets", *OWN_TARGETS)
-    build = fresh.build()
-    assert build.exit_code == 0, build.end
+    # The tests have looked at the same tables in the other warehouse.
+    run = fresh.dbt("run")
+    assert run.exit_code == 0, run.end
     return snapshot(fresh)
 
 
@@ -73,7 +75,17 @@ def history(tmp_path_factory):
     """Build after each of four days of trouble; keep what the tables held after each."""
     rng = random.Random(11)
     folder = tmp_path_factory.mktemp("incremental")
-    warehouse = Warehouse(folder)
+    # The baseline is provisional in the first two steps and frozen from the third.
+    baseline = {"start": "2024-01-10", "end": "2024-01-11"}
+    warehouse = Warehouse(
+        folder,
+        {
+            "monitored_models": [MODEL | {"baseline": baseline, "protected_attributes": ["plan"]}],
+            "baseline_grace_days": 2,
+            "drift_windows_days": [1, 2],
+            "min_samples": 20,
+        },
+    )
     warehouse.own("slo_targets", *OWN_TARGETS)
 
     def step(as_of):
@@ -114,7 +126,7 @@ def history(tmp_path_factory):
     steps["vanished and corrected"] = step("2024-01-13T12:00:00Z")
 
     # Another configuration, and nothing else.
-    model = copy.deepcopy(MODEL)
+    model = copy.deepcopy(warehouse.vars["monitored_models"][0])
     model["slices"] = ["plan", {"name": "age", "breaks": [30, 60]}]
     model["features"].append({"name": "country", "type": "categorical"})
     warehouse.vars["monitored_models"] = [model]
@@ -133,13 +145,22 @@ def test_step_by_step_equals_at_once(history, step):
         assert found[name] == expected[name], name
     assert len(found["service_levels"]) > 50
     assert len(found["service_levels_rolling"]) > 20
+    known = {
+        name: {row[-1] for row in found[name]} for name in ("feature_drift", "model_performance")
+    }
+    if step != "first day":
+        assert all("ok" in statuses for statuses in known.values())
+        assert len(found["fairness"]) > 5
+    assert [row[7] is not None for row in found["baselines"] if row[1] in ("all", "v1")] == [
+        step in ("vanished and corrected", "other slices")
+    ] * 2
 
 
 def test_the_steps_made_a_difference(history):
     """Were the schedule harmless, the comparison would prove nothing."""
     first, second, third, fourth = (found for found, _ in history.values())
     for earlier, later in ((first, second), (second, third), (third, fourth)):
-        for name in ("service_levels", "label_coverage", "monitoring_metrics"):
+        for name in ("service_levels", "label_coverage", "monitoring_metrics", "feature_drift"):
             assert earlier[name] != later[name]
     outcomes = {
         path: row for _, path, *row in second["ingestion_reconciliation"] if "again" in path
@@ -154,14 +175,22 @@ def test_nothing_new_rebuilds_nothing(tmp_path):
     warehouse = Warehouse(tmp_path)
     rng = random.Random(3)
     warehouse.write("inference_events/10.jsonl.gz", traffic(rng, "2024-01-10", 100, "a"))
-    run = ("run", "--select", "+service_levels_minute", "+label_coverage", "int_ingested_files")
+    warehouse.write("labels/10.jsonl", labels_of(rng, traffic(rng, "2024-01-10", 90, "a"), 9))
+    run = ("run", "--select", "+service_levels_minute", "+feature_drift", "+fairness",
+           "int_ingested_files")  # fmt: skip
     assert warehouse.dbt(*run).exit_code == 0
-    summaries = ("int_service_minutes", "int_service_levels_minute", "int_label_coverage_days")
+    summaries = (
+        "int_service_minutes", "int_service_levels_minute", "int_label_coverage_days",
+        "int_feature_days", "int_feature_drift", "int_labelled_days", "int_performance",
+    )  # fmt: skip
     rows = "select rowid, * from ml_monitoring_internal.{} order by all"
     before = [warehouse.query(rows.format(name)) for name in summaries]
+    assert all(before)
     assert warehouse.dbt(*run).exit_code == 0
     assert [warehouse.query(rows.format(name)) for name in summaries] == before
     changed = warehouse.query(
         "select count(*) from ml_monitoring_restricted.stg_landing_files where is_changed"
     )
     assert changed == [(0,)]
+    counted = warehouse.query("select count(*) from ml_monitoring_internal.int_prediction_bins")
+    assert counted == [(0,)]
