@@ -16,6 +16,7 @@ from numpy.polynomial.chebyshev import chebval
 from scipy import special
 
 QUANTILE_CELLS = 10
+MIN_CELL_COUNT = 10
 SIGNIFICANCE = 0.05
 
 # What scipy.stats.kstwo uses to choose its method.
