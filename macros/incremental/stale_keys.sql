@@ -4,9 +4,9 @@
    deleted; then the keys that it lacks are built. So a late file, a removed one or a killed run
    needs no special case, and a key that vanished takes its rows with it. #}
 
-{# Raise this when a macro that summaries call gets another meaning: dbt shows a model its own
-   text, not that of its macros. #}
-{% macro summary_version() %}{{ return(1) }}{% endmacro %}
+{# Raise this when a macro or a Python function that summaries call gets another meaning: dbt shows
+   a model its own text only. #}
+{% macro summary_version() %}{{ return(2) }}{% endmacro %}
 
 
 {# The revision of a key in this model: of its data, of the configuration and of the model. A

@@ -13,10 +13,8 @@ from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
     brier_score_loss,
-    f1_score,
     log_loss,
-    precision_score,
-    recall_score,
+    precision_recall_fscore_support,
     roc_auc_score,
 )
 
@@ -57,13 +55,15 @@ def read_predictions(folder: Path, as_of: datetime, model: dict) -> pd.DataFrame
     return result
 
 
+def category(value) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 FEATURE_VALUES = {
     "numerical": lambda values: np.array([oracle.number(value) for value in values], float),
-    "categorical": lambda values: np.array(
-        [value if isinstance(value, str) else None for value in values], object
-    ),
-    "boolean": lambda values: np.array(
-        [{True: "true", False: "false"}.get(value) for value in values], object
+    "categorical": lambda values: pd.Series([category(value) for value in values], dtype=object),
+    "boolean": lambda values: pd.Series(
+        [{True: "true", False: "false"}.get(value) for value in values], dtype=object
     ),
 }
 
@@ -196,54 +196,64 @@ def performance(group: Labelled) -> dict[str, float]:
         found |= calibration(y_true, y_score)
     if label_status(group) == "ok" and len(group.y_true) >= MIN_SAMPLES:
         y_true, y_pred = group.decided
-        found["positive_rate"] = group.y_true.mean()
-        found["f1"] = f1_score(y_true, y_pred, zero_division=np.nan)
-        found["precision"] = precision_score(y_true, y_pred, zero_division=np.nan)
-        found["recall"] = recall_score(y_true, y_pred, zero_division=np.nan)
-        found["true_positive_rate"] = found["recall"]
-        found["false_positive_rate"] = 1 - recall_score(
-            y_true, y_pred, pos_label=0, zero_division=np.nan
+        precision, (specificity, recall), f1, _ = precision_recall_fscore_support(
+            y_true, y_pred, labels=[0, 1], zero_division=np.nan
         )
-        found["accuracy"] = accuracy_score(y_true, y_pred)
-        found["selection_rate"] = y_pred.mean()
+        found |= {
+            "positive_rate": group.y_true.mean(),
+            "f1": f1[1],
+            "precision": precision[1],
+            "recall": recall,
+            "true_positive_rate": recall,
+            "false_positive_rate": 1 - specificity,
+            "accuracy": accuracy_score(y_true, y_pred),
+            "selection_rate": y_pred.mean(),
+        }
     return {name: float(value) for name, value in found.items() if not np.isnan(value)}
 
 
-def reliability(y_true: np.ndarray, y_score: np.ndarray) -> pd.DataFrame:
+def reliability(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, np.ndarray]:
     """Ten calibration bins, closed below, the last one on both sides."""
     number = np.searchsorted(CALIBRATION_EDGES[1:-1], y_score, side="right")
-    frame = pd.DataFrame(
-        {"bin": number, "y": y_true, "s": y_score, "variance": y_score * (1 - y_score)}
-    )
-    return frame.groupby("bin").agg(
-        labeled_count=("y", "size"),
-        positive_rate=("y", "mean"),
-        mean_score=("s", "mean"),
-        variance=("variance", "sum"),
-    )
+    count = np.bincount(number, minlength=10)
+    sums = [
+        np.bincount(number, weights=part, minlength=10)[count > 0]
+        for part in (y_true, y_score, y_score * (1 - y_score))
+    ]
+    positives, scores, variances = sums
+    count = count[count > 0]
+    return {
+        "bin": np.unique(number),
+        "labeled_count": count,
+        "positive_rate": positives / count,
+        "mean_score": scores / count,
+        "variance": variances,
+    }
 
 
 def calibration(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
     """Calibration error, its noise floor and its largest bin."""
     bins = reliability(y_true, y_score)
-    distance = (bins["positive_rate"] - bins["mean_score"]).abs()
+    distance = np.abs(bins["positive_rate"] - bins["mean_score"])
+    is_large = bins["labeled_count"] >= MIN_SAMPLES
     return {
         "ece": np.average(distance, weights=bins["labeled_count"]),
-        "mce": distance[bins["labeled_count"] >= MIN_SAMPLES].max(),
+        "mce": distance[is_large].max() if is_large.any() else np.nan,
         "ece_noise_floor": np.sqrt(2 / np.pi) * np.sqrt(bins["variance"]).sum() / len(y_true),
         "mean_score": y_score.mean(),
     }
 
 
-def calibration_line(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    """Slope, intercept and their standard errors of the logistic regression on the logit."""
+def calibration_line(y_true: np.ndarray, y_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and intercept of the logistic regression on the logit, and their standard errors."""
     x = logit(np.clip(y_score, 2.0**-52, 1 - 2.0**-52))
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], y_true)
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(
+        x[:, None], y_true
+    )
     chance = model.predict_proba(x[:, None])[:, 1]
     design = np.stack([x, np.ones(len(x))])
     covariance = np.linalg.inv((design * chance * (1 - chance)) @ design.T)
-    errors = np.sqrt(np.diag(covariance))
-    return np.array([model.coef_[0, 0], model.intercept_[0], *errors])
+    return np.array([model.coef_[0, 0], model.intercept_[0]]), np.sqrt(np.diag(covariance))
 
 
 def delong_interval(y_true: np.ndarray, y_score: np.ndarray) -> tuple[float, float]:
@@ -257,6 +267,71 @@ def delong_interval(y_true: np.ndarray, y_score: np.ndarray) -> tuple[float, flo
 
 
 # --- Drift ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The values of one feature on one side of a comparison, in rising order where it has one.
+
+    ``codes`` are the places of the values, where the feature has such; see ``Places``.
+    """
+
+    values: np.ndarray | None
+    codes: np.ndarray | None
+    places: "Places | None"
+    null_count: int
+    count: int
+
+    def place_counts(self) -> np.ndarray:
+        """Count the values at each place."""
+        return np.bincount(self.codes, minlength=self.places.count)
+
+    def count_cell(self, lower: float, upper: float, category: str | None) -> int:
+        """Count what is in a cell (lower, upper]; one value if they are equal."""
+        if category == "(missing)":
+            return self.null_count
+        if category is not None:
+            return int((self.codes == self.places.code_of(category)).sum())
+        start = 0 if np.isnan(lower) else np.searchsorted(self.values, lower, side="right")
+        if lower == upper:
+            start = np.searchsorted(self.values, lower, side="left")
+        stop = len(self.values)
+        if not np.isnan(upper):
+            stop = np.searchsorted(self.values, upper, side="right")
+        return int(stop - start)
+
+
+class Series:
+    """The predictions of one version, role and slice, or of a baseline, by day."""
+
+    def __init__(self, rows: pd.DataFrame, features: list[str], places: dict[str, "Places"]):
+        rows = rows.sort_values("day")
+        self._days = rows["day"].to_numpy()
+        self._places = places
+        self._values = {
+            name: rows[name].to_numpy(float) if rows[name].dtype == float else None
+            for name in features
+        }
+        self._is_null = {name: rows[name].isna().to_numpy() for name in features}
+        self._codes = {name: rows[f"place {name}"].to_numpy() for name in places}
+
+    def count(self, start, end) -> int:
+        return int(np.diff(np.searchsorted(self._days, [start, end]))[0])
+
+    def sample(self, feature: str, start, end) -> Sample:
+        """Take a feature from the days in [start, end)."""
+        inside = slice(*np.searchsorted(self._days, [start, end]))
+        values, codes = self._values[feature], self._codes.get(feature)
+        null = int(self._is_null[feature][inside].sum())
+        count = inside.stop - inside.start
+        return Sample(
+            # NaN comes last.
+            None if values is None else np.sort(values[inside])[: count - null],
+            None if codes is None else codes[inside],
+            self._places.get(feature),
+            null,
+            count,
+        )
 
 
 @dataclass(frozen=True)
@@ -285,15 +360,21 @@ class Places:
     def count(self) -> int:
         return (2 * len(self.values) + 1 if self.is_number else len(self.values) + 2) + 1
 
+    def code_of(self, category: str) -> int:
+        """Number the place of a category, or of the others or the new ones."""
+        named = {"(other)": self.count - 3, "(new)": self.count - 2}
+        return named[category] if category in named else self.values.index(category)
+
     def code(self, values: np.ndarray) -> np.ndarray:
         """Number the place of each value."""
         if self.is_number:
             left = np.searchsorted(self.values, values)
             codes = left + np.searchsorted(self.values, values, side="right")
             return np.where(np.isnan(values), self.count - 1, codes)
-        known = {name: code for code, name in enumerate(self.values)} | {None: self.count - 1}
+        known = {name: code for code, name in enumerate(self.values)}
         known |= dict.fromkeys(self.others, self.count - 3)
-        return np.array([known.get(value, self.count - 2) for value in values], int)
+        codes = [known.get(value, self.count - 2) for value in values]
+        return np.where(pd.isna(values), self.count - 1, codes)
 
 
 def pooled(reference: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

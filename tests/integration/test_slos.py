@@ -1,5 +1,6 @@
 """SLOs as failing tests: each shipped target is breached once, and nothing else suffers."""
 
+import random
 from datetime import datetime, timedelta
 
 import duckdb
@@ -9,6 +10,10 @@ import yaml
 from tests.integration.warehouse import PROJECT, Warehouse, event
 
 AS_OF = datetime(2013, 4, 10, 12)
+START = datetime(2013, 2, 15)
+# Where the windows of 30 days and of 7 days begin that the targets judge.
+MONTH = datetime(2013, 3, 9)
+WEEK = datetime(2013, 4, 3)
 TARGETS = {
     "latency_p95_1h",
     "latency_p95_6h_origin",
@@ -17,25 +22,41 @@ TARGETS = {
     "label_coverage_1d",
     "throughput_1h",
     "silence",
+    "auc_30d",
+    "ece_30d",
+    "wind_speed_drift_7d",
+    "temperature_jump_7d_origin",
+    "score_drift_7d",
+    "fairness_origin_30d",
 }
 
 
 def flights(**faults):
-    """Six healthy weeks of the demo's model, and the last hours with the faults asked for."""
+    """Eight healthy weeks of the demo's model, and from some moment on the faults asked for."""
+    rng = random.Random(2013)
     events, labels = [], []
-    start = datetime(2013, 2, 15)
-    for number in range(int((AS_OF - start) / timedelta(hours=1))):
-        hour = start + timedelta(hours=number)
+    for number in range(int((AS_OF - START) / timedelta(hours=1))):
+        hour = START + timedelta(hours=number)
         age = (AS_OF - hour) / timedelta(hours=1)
         if faults.get("silent") and age <= 1:
             continue
-        # Busy hours now and at the same time a week ago, else a trickle.
-        count = 80 if age <= 6 or 168 < age <= 175 else 6
+        # Busy hours now and at the same time a week ago, else a trickle that fills the month.
+        count = 80 if age <= 6 or 168 < age <= 175 else 15 if hour >= MONTH else 6
         if faults.get("fewer") and age <= 1:
             count = 30
         for place in range(count):
             request_id = f"{number}-{place}"
             is_error = faults.get("errors") and age <= 6 and place % 20 == 0
+            origin = ("JFK", "EWR")[place % 2]
+            probability, luck = rng.uniform(0.05, 0.95), rng.random()
+            wind_speed, temperature = rng.randint(5, 15), rng.gauss(50, 5)
+            score = probability
+            if faults.get("unfair") and hour >= MONTH and origin == "JFK":
+                score *= 0.5
+            if hour >= WEEK:
+                score *= 0.1 if faults.get("timid") else 1
+                wind_speed = 12 if faults.get("stuck") else wind_speed
+                temperature = (temperature - 32) / 1.8 if faults.get("celsius") else temperature
             events.append(
                 {
                     "request_id": request_id,
@@ -44,18 +65,27 @@ def flights(**faults):
                     "model_version": "v1",
                     "status": 503 if is_error else 200,
                     "latency_ms": 900.0 if faults.get("slow") and age <= 3 else 50.0 + place % 30,
-                    "score": None if is_error else 0.25,
-                    "features": {"carrier": "UA", "origin": ("JFK", "EWR")[place % 2]},
+                    "score": None if is_error else score,
+                    "features": {
+                        "carrier": "UA",
+                        "origin": origin,
+                        "wind_speed_mph": wind_speed,
+                        "temperature_f": temperature,
+                    },
                 }
             )
-            # Labels of one whole day that are still to come when its grace is over.
-            if not (faults.get("unlabelled") and hour.date().isoformat() == "2013-04-07"):
-                labeled_at = hour + timedelta(hours=3)
+            # Labels of one whole day that are still to come when its grace is over; or of all
+            # days since the feed died.
+            is_unlabelled = (
+                faults.get("unlabelled") and hour.date().isoformat() == "2013-04-07"
+            ) or (faults.get("dead_feed") and hour >= datetime(2013, 3, 20))
+            if not is_unlabelled:
+                is_unlike = faults.get("unlike") and hour >= MONTH
                 labels.append(
                     {
                         "request_id": request_id,
-                        "label": 0,
-                        "labeled_at": labeled_at.isoformat() + "Z",
+                        "label": int(luck < (0.5 if is_unlike else probability)),
+                        "labeled_at": (hour + timedelta(hours=3)).isoformat() + "Z",
                     }
                 )
     lines = list(events)
@@ -76,16 +106,35 @@ def built(folder, **faults):
     return warehouse, warehouse.build(as_of=AS_OF.isoformat() + "Z")
 
 
+def report(warehouse):
+    """Give the open breaches as (slo_name, slice_value): (feature, summary, likely_cause)."""
+    rows = warehouse.query(
+        "select slo_name, slice_value, feature, summary, likely_cause from ml_monitoring.slo_report"
+    )
+    return {tuple(row[:2]): row[2:] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("healthy"))
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     return built(
         tmp_path_factory.mktemp("broken"),
-        slow=True, errors=True, rejected=True, unlabelled=True, fewer=True,
+        slow=True, errors=True, rejected=True, unlabelled=True, fewer=True, unlike=True,
+        stuck=True, celsius=True, timid=True, unfair=True,
     )  # fmt: skip
 
 
-def test_healthy_service_meets_every_target(tmp_path):
-    warehouse, build = built(tmp_path)
+@pytest.fixture(scope="module")
+def dead_feed(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("dead_feed"), fewer=True, dead_feed=True)
+
+
+def test_healthy_service_meets_every_target(healthy):
+    warehouse, build = healthy
     assert build.exit_code == 0, build.end
     assert "every objective is met" in build.output
     status = warehouse.query(
@@ -100,6 +149,34 @@ def test_each_target_finds_its_fault(broken):
     assert build.exit_code == 1
     found = {name for (name,) in warehouse.query("select slo_name from ml_monitoring.slo_report")}
     assert found == TARGETS - {"silence"}
+
+
+def test_causes_of_drift_and_decay_are_found(broken):
+    """The value that is stuck, the unit that changed, the groups that are far apart."""
+    found = report(broken[0])
+    feature, summary, cause = found["wind_speed_drift_7d", "all"]
+    assert feature == "wind_speed_mph" and "psi of wind_speed_mph over 7d is 12." in summary
+    assert cause.startswith("100 % of the values are 12.0, in the baseline 9 %")
+    # Fifty degrees Fahrenheit are ten degrees Celsius.
+    for origin in ("EWR", "JFK"):
+        feature, summary, cause = found["temperature_jump_7d_origin", origin]
+        assert feature == "temperature_f" and f"origin = {origin}: " in summary
+        assert cause.startswith("100 % of the values are at most ")
+        assert cause.endswith(", in the window before 10 %")
+    feature, _, cause = found["score_drift_7d", "all"]
+    assert feature == "score" and cause.startswith("100 % of the values are at most 0.")
+    _, _, cause = found["fairness_origin_30d", "all"]
+    assert "origin = JFK has the lowest rate and EWR the highest; the gap is at least 0." in cause
+    # What moved in the last week of the month is named where the model got worse.
+    moved = "inputs that moved most against the week before: "
+    for name, before in (("auc_30d", ""), ("ece_30d", "labels say 50.0 %; ")):
+        feature, _, cause = found[name, "all"]
+        assert feature is None
+        start, _, inputs = cause.partition(moved)
+        assert start.endswith(before) and bool(start) == bool(before)
+        assert {"wind_speed_mph", "temperature_f", "score"} == {
+            part.split(" (")[0] for part in inputs.split(", ")
+        }
 
 
 def test_silence_breaks_the_build(tmp_path):
@@ -138,12 +215,31 @@ def test_broken_slo_leaves_every_public_table_built(broken):
     assert newest == [(AS_OF,)]
 
 
-def test_ticket_only_warns(tmp_path):
-    warehouse, build = built(tmp_path, fewer=True, unlabelled=True)
+def test_ticket_only_warns(dead_feed):
+    warehouse, build = dead_feed
     found = warehouse.query("select distinct severity from ml_monitoring.slo_report")
     assert found == [("ticket",)]
     assert build.exit_code == 0, build.end
     assert "TICKET  label_coverage_1d" in build.output
+
+
+def test_dead_label_feed_is_no_healthy_model(dead_feed):
+    """What labels would tell is unknown: a target that must not miss it says so, others wait."""
+    warehouse, _ = dead_feed
+    found = report(warehouse)
+    assert {name for name, _ in found} == {"auc_30d", "label_coverage_1d", "throughput_1h"}
+    _, summary, cause = found["auc_30d", "all"]
+    assert "roc_auc over 30d could not be judged" in summary
+    assert cause == "the newest label known is of 2013-03-20 02:00 UTC"
+    status = warehouse.query(
+        "select slo_name, is_breached, data_status from ml_monitoring.slo_status"
+        " where data_status <> 'ok' order by all"
+    )
+    assert status == [
+        ("auc_30d", True, "no_data"),
+        ("ece_30d", False, "no_data"),
+        ("fairness_origin_30d", False, "no_data"),
+    ]
 
 
 def test_every_target_has_a_runbook_that_helps():
@@ -169,15 +265,17 @@ def test_runbook_queries_run(broken):
     assert queries >= 6
 
 
-def test_future_event_is_held_and_changes_nothing(tmp_path):
-    warehouse, _ = built(tmp_path)
-    tables = ["service_levels", "service_levels_minute", "label_coverage", "slo_status"]
+def test_future_event_is_held_and_changes_nothing(healthy):
+    warehouse, _ = healthy
+    tables = ["service_levels", "service_levels_minute", "label_coverage", "feature_drift",
+              "model_performance", "slo_status"]  # fmt: skip
     before = [warehouse.query(f"from ml_monitoring.{name} order by all") for name in tables]
     warehouse.write(
         "inference_events/future.jsonl",
         [flights()[0][0] | {"request_id": "late", "ts": "2099-01-01T00:00:00Z"}],
     )
-    warehouse.build(as_of=AS_OF.isoformat() + "Z")
+    build = warehouse.build(as_of=AS_OF.isoformat() + "Z")
+    assert build.exit_code == 0, build.end
     after = [warehouse.query(f"from ml_monitoring.{name} order by all") for name in tables]
     assert after == before
     held = warehouse.query(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from latency import GROWTH, RELATIVE_ERROR, ZERO_BIN, bin_values, histogram_quantiles
 from service_windows import Histograms, Summaries, rolling_max, rolling_service_levels
-from windows import consecutive_runs, window_sums
+from windows import consecutive_runs, window_maxima, window_sums
 
 
 @given(
@@ -26,6 +26,44 @@ def test_window_sums_equal_a_loop(entries, n_windows):
     columns = np.array(entries, int).reshape(-1, 4).T
     found = window_sums(*columns, n_windows=n_windows, n_columns=3)
     np.testing.assert_array_equal(found, expected)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-5, 15),
+            st.integers(-5, 15),
+            st.integers(0, 2),
+            st.floats(-9, 9, allow_nan=False),
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 12),
+)
+def test_window_maxima_equal_a_loop(entries, n_windows):
+    expected = np.full((n_windows, 3), np.nan)
+    for first, last, column, value in entries:
+        for window in range(n_windows):
+            if first <= window <= last:
+                expected[window, column] = np.fmax(expected[window, column], value)
+    first, last, column, value = np.array(entries, float).reshape(-1, 4).T
+    found = window_maxima(
+        *(part.astype(int) for part in (first, last, column)),
+        value,
+        n_windows=n_windows,
+        n_columns=3,
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_window_maxima_leave_their_input_as_it_is():
+    parts = np.array([-2, 0, 3]), np.array([1, 9, 2]), np.array([0, 0, 1]), np.array([-3.0, -4, 7])
+    copies = [part.copy() for part in parts]
+    found = window_maxima(*parts, n_windows=3, n_columns=2)
+    # The first counts in windows 0 and 1, the second in all, the third ends before it begins.
+    np.testing.assert_array_equal(found, [[-3, np.nan], [-3, np.nan], [-4, np.nan]])
+    for part, copy in zip(parts, copies, strict=True):
+        np.testing.assert_array_equal(part, copy)
 
 
 @given(st.sets(st.integers(0, 40)), st.integers(1, 5))
