@@ -58,6 +58,8 @@ DRIFT = pa.schema(
         pa.field("current_count", pa.int64()),
         pa.field("baseline_value_count", pa.int64()),
         pa.field("current_value_count", pa.int64()),
+        pa.field("baseline_median", pa.float64()),
+        pa.field("current_median", pa.float64()),
         *[pa.field(name, pa.float64()) for name in STATISTICS],
         pa.field("drift_level", pa.string()),
         pa.field("data_status", pa.string()),
@@ -520,6 +522,8 @@ def statistics(
         reference[has_reference, -1] / n_reference[has_reference]
     )
     result["current_null_rate"] = current[:, -1] / n_current
+    result["baseline_median"] = medians(reference[:, :-1], bins)
+    result["current_median"] = medians(current[:, :-1], bins)
     if bins.feature_type in ("categorical", "boolean"):
         result["new_category_rate"] = current[:, -2] / n_current
 
@@ -550,6 +554,15 @@ def statistics(
         result[name][rows] = np.where(is_known, values, np.nan)
     result["cells"] = list_of_cells(cells, bins, rows[is_known], is_known, len(status))
     return result
+
+
+def medians(counts: np.ndarray, bins: Bins) -> np.ndarray:
+    """Give an edge of the bin that the median of each row is in; NaN where there is none."""
+    total = counts.sum(axis=1)
+    if bins.edges is None or not bins.is_known:
+        return np.full(len(counts), np.nan)
+    bin_number = (np.cumsum(counts, axis=1) * 2 < total[:, None]).sum(axis=1)
+    return np.where(total > 0, bins.edges[np.minimum(bin_number, len(bins.edges) - 1)], np.nan)
 
 
 def shares_of(cells: drift.PsiCells) -> list[np.ndarray]:

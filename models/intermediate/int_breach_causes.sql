@@ -275,6 +275,8 @@ moved_cells as (
         drift.comparison,
         drift.baseline_count,
         drift.current_count,
+        drift.baseline_median,
+        drift.current_median,
         unnest(drift.cells) as cell
     from breaches
     inner join targets on breaches.slo_name = targets.slo_name
@@ -319,11 +321,16 @@ drift_causes as (
         6 as place,
         round(current_share)::bigint || ' % of the values ' || place_in_words || ', '
         || case comparison when 'baseline' then 'in the baseline ' else 'in the window before ' end
-        || round(baseline_share)::bigint || ' %' as cause
+        || round(baseline_share)::bigint || ' %'
+        || coalesce(
+            '; the median is about ' || {{ short_number('current_median') }} || ', there '
+            || {{ short_number('baseline_median') }},
+            ''
+        ) as cause
     from cell_shares
     qualify row_number() over (
         partition by slo_name, model_version, slice_value, feature
-        order by abs(current_share - baseline_share) desc, cell.bin asc
+        order by current_share - baseline_share desc, cell.bin asc
     ) = 1
 ),
 

@@ -78,8 +78,9 @@ select
     count(*) as prediction_count,
     count(labeled_at) as labeled_count,
     -- greatest() passes over a null: predictions without a label have no delay.
-    histogram(case when labeled_at is not null then {{ latency_bin('greatest(delay_hours, 0)') }} end)
-        as delay_histogram,
+    histogram(
+        case when labeled_at is not null then {{ latency_bin('greatest(delay_hours, 0)') }} end
+    ) as delay_histogram,
     event_date,
     revision
 from sliced

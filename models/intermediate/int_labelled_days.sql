@@ -88,8 +88,11 @@ measured as (
     select
         * exclude (edges, below),
         case when score is not null then below end as fine_bin,
-        -- As scikit-learn clips them.
-        least(greatest(score, power(2, -52)), 1 - power(2, -52)) as clipped_score
+        -- As scikit-learn clips them. greatest() passes over a null.
+        case
+            when score is not null
+                then least(greatest(score, power(2, -52)), 1 - power(2, -52))
+        end as clipped_score
     from searched_1
 ),
 

@@ -1,5 +1,6 @@
 """Statistics of the marts computed anew from the landing files: scikit-learn, SciPy and pandas."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -306,7 +307,7 @@ class Series:
 
     def __init__(self, rows: pd.DataFrame, features: list[str], places: dict[str, "Places"]):
         rows = rows.sort_values("day")
-        self._days = rows["day"].to_numpy()
+        self._days = [day.toordinal() for day in rows["day"]]
         self._places = places
         self._values = {
             name: rows[name].to_numpy(float) if rows[name].dtype == float else None
@@ -315,17 +316,22 @@ class Series:
         self._is_null = {name: rows[name].isna().to_numpy() for name in features}
         self._codes = {name: rows[f"place {name}"].to_numpy() for name in places}
 
-    def count(self, start, end) -> int:
-        return int(np.diff(np.searchsorted(self._days, [start, end]))[0])
+    def _between(self, start: datetime, end: datetime) -> slice:
+        return slice(*(bisect_left(self._days, bound.toordinal()) for bound in (start, end)))
 
-    def sample(self, feature: str, start, end) -> Sample:
+    def count(self, start: datetime, end: datetime) -> int:
+        """Count the predictions of the days in [start, end)."""
+        inside = self._between(start, end)
+        return inside.stop - inside.start
+
+    def sample(self, feature: str, start: datetime, end: datetime) -> Sample:
         """Take a feature from the days in [start, end)."""
-        inside = slice(*np.searchsorted(self._days, [start, end]))
+        inside = self._between(start, end)
         values, codes = self._values[feature], self._codes.get(feature)
         null = int(self._is_null[feature][inside].sum())
         count = inside.stop - inside.start
         return Sample(
-            # NaN comes last.
+            # NaN is sorted last.
             None if values is None else np.sort(values[inside])[: count - null],
             None if codes is None else codes[inside],
             self._places.get(feature),
@@ -360,6 +366,13 @@ class Places:
     def count(self) -> int:
         return (2 * len(self.values) + 1 if self.is_number else len(self.values) + 2) + 1
 
+    @property
+    def is_single_value(self) -> np.ndarray:
+        """Tell for each place whether no two values share it."""
+        if self.is_number:
+            return np.array([*(code % 2 == 1 for code in range(self.count - 1)), True])
+        return np.array([True] * len(self.values) + [False, False, True])
+
     def code_of(self, category: str) -> int:
         """Number the place of a category, or of the others or the new ones."""
         named = {"(other)": self.count - 3, "(new)": self.count - 2}
@@ -377,22 +390,29 @@ class Places:
         return np.where(pd.isna(values), self.count - 1, codes)
 
 
-def pooled(reference: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def pooled(
+    reference: np.ndarray, current: np.ndarray, is_single_value: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Pool small cells to a rest, which stands alone if it is large, else joins the last cell.
 
-    None where all there is is the rest.
+    None where only one cell is left, but for the one value that has all but a few of both sides.
     """
     n_reference, n_current = reference.sum(), current.sum()
     expected = reference * n_current / n_reference
     keeps = (reference >= MIN_CELL) & (expected >= MIN_CELL - 1e-9)
-    if not keeps.any():
-        return None
     sides = [side[keeps] for side in (reference, current)]
     rest = [side[~keeps].sum() for side in (reference, current)]
-    if expected[~keeps].sum() >= MIN_CELL - 1e-9 or rest[1] >= MIN_CELL:
-        return tuple(np.append(side, more) for side, more in zip(sides, rest, strict=True))
-    for side, more in zip(sides, rest, strict=True):
-        side[-1] += more
+    is_large = expected[~keeps].sum() >= MIN_CELL - 1e-9 or rest[1] >= MIN_CELL
+    if is_large or not keeps.any():
+        sides = [np.append(side, more) for side, more in zip(sides, rest, strict=True)]
+    else:
+        for side, more in zip(sides, rest, strict=True):
+            side[-1] += more
+    if len(sides[0]) == 1:
+        largest = np.argmax(reference + current)
+        others = max(side.sum() - side[largest] for side in (reference, current))
+        if others >= MIN_CELL or not is_single_value[largest]:
+            return None
     return tuple(sides)
 
 

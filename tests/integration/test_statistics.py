@@ -26,18 +26,16 @@ from tests.integration.warehouse import DEPLOYMENT, PROJECT, TARGET, Warehouse
 
 AS_OF = datetime(2013, 7, 21)
 BASELINE = (datetime(2013, 7, 8), datetime(2013, 7, 14))
-# v2 is promoted; v4 comes when the baseline is over.
-PROMOTION = datetime(2013, 7, 15)
+# A version that comes when the baseline is over; v2 was in shadow in it.
 V4_START = datetime(2013, 7, 16)
 DRIFT_DAYS = [1, 3]
 PERFORMANCE_DAYS = [1, 7]
 # Few enough that some features are continuous and some categories share a bin.
 DRIFT_BINS = 80
 GUARDRAILS = [
-    {"slo_name": "tpr", "metric": "equal_opportunity_difference", "objective": "0.02"},
-    {"slo_name": "ratio", "metric": "demographic_parity_ratio", "comparator": ">="},
+    {"metric": "equal_opportunity_difference", "comparator": "<=", "objective": "0.02"},
+    {"metric": "demographic_parity_ratio", "comparator": ">=", "objective": "0.999"},
 ]
-GUARDRAILS[1]["objective"] = "0.999"
 WINDOW = [*SERIES, "window_size", "window_end"]
 
 
@@ -172,7 +170,7 @@ def case(tmp_path_factory, demo_landing) -> Case:
     warehouse.write("inference_events/odd.jsonl", events)
     warehouse.write("labels/odd.jsonl.gz", labels)
     named = {"model_name": "flight_delay", "slice_key": "origin", "window_size": "7d"}
-    guardrails = [named | guardrail for guardrail in GUARDRAILS]
+    guardrails = [named | guardrail | {"slo_name": guardrail["metric"]} for guardrail in GUARDRAILS]
     warehouse.own("slo_targets", TARGET, guardrails)
     warehouse.own("deployments", DEPLOYMENT, [{"model": "flight_delay", "from": "2013-07-08"}])
     # The project's own tests of its tables run elsewhere.
@@ -495,7 +493,9 @@ def test_psi_of_places(drift):
         reference, current = row.sides
         if reference.codes is None or min(reference.count, current.count) < truth.MIN_SAMPLES:
             continue
-        found = truth.pooled(reference.place_counts(), current.place_counts())
+        found = truth.pooled(
+            reference.place_counts(), current.place_counts(), reference.places.is_single_value
+        )
         assert row.data_status == ("ok" if found else "insufficient_data"), row
         if found:
             assert row.psi == pytest.approx(truth.psi(*found), rel=1e-9, abs=1e-12), row
@@ -599,7 +599,9 @@ def test_ordered_statistics(drift, traffic):
     assert drift.loc[drift["data_status"] != "ok", statistics].isna().all(axis=None)
     ok = ok[is_ordered]
     is_whole = ok["slice_key"] == "all"
-    sample = pd.concat([ok[is_whole], ok[~is_whole].sample(1500, random_state=5)])
+    # Each p-value takes scipy milliseconds.
+    sample = [ok[is_whole].sample(800, random_state=4), ok[~is_whole].sample(500, random_state=5)]
+    sample = pd.concat(sample)
     for row in sample.itertuples():
         reference, current = (side.values for side in row.sides)
         if not len(reference) or not len(current):
@@ -653,7 +655,7 @@ def test_psi_of_own_windows(drift, traffic):
             else:
                 reference = whole - window
             if min(reference.sum(), window.sum()) >= truth.MIN_SAMPLES:
-                cells = truth.pooled(reference, window)
+                cells = truth.pooled(reference, window, traffic.places[feature].is_single_value)
                 values += [truth.psi(*cells)] if cells else []
         if len(values) < 5:
             assert found is None
@@ -739,7 +741,7 @@ def test_fairness(case, groups):
             judged.append((found, taking_part))
     assert len(judged) > 200
     # fairlearn takes its time.
-    for found, taking_part in random.Random(7).sample(judged, 40):
+    for found, taking_part in random.Random(7).sample(judged, 30):
         assert_gaps_of_fairlearn(found, taking_part)
 
 
@@ -807,7 +809,7 @@ def test_guardrails(case):
         objective = float(guardrail["objective"])
         assert (table.loc[rows, "guardrail"] == objective).all() and rows.any()
         # Only a whole interval beyond the guardrail is a breach.
-        if guardrail.get("comparator") == ">=":
+        if guardrail["comparator"] == ">=":
             breaches |= rows & (table["value_upper"] < objective)
         else:
             breaches |= rows & (table["value_lower"] > objective)

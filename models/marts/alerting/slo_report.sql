@@ -23,6 +23,8 @@ select
     || case when breaches.model_version <> 'all' then ' ' || breaches.model_version else '' end
     || case when breaches.role = 'shadow' then ' (shadow)' else '' end
     || case
+        when breaches.slice_key <> 'all' and breaches.slice_value = 'all'
+            then ', by ' || breaches.slice_key
         when breaches.slice_key <> 'all'
             then ', ' || breaches.slice_key || ' = ' || breaches.slice_value
         else ''
