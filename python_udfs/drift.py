@@ -415,6 +415,9 @@ class PsiCells:
         The cell of each bin and, last, of the nulls. Cells are numbered in bin order, then come
         the nulls' and the rest. -1 for nulls that there are none of, for bins without rows where
         there is no rest, and in rows without a reference.
+    own_cell : ndarray of int, shape (n_rows, n_bins + 1)
+        The same, but -1 also for what a rest too small to stand alone brought into a cell: the
+        bins that the cell is named by.
     reference, current : ndarray of int, shape (n_rows, max_cells)
         Counts of the cells, 0 beyond the last one. ``max_cells`` depends on the number of bins
         alone.
@@ -427,6 +430,7 @@ class PsiCells:
     """
 
     cell: np.ndarray
+    own_cell: np.ndarray
     reference: np.ndarray
     current: np.ndarray
     n_cells: np.ndarray
@@ -522,8 +526,10 @@ def psi_cells(
     pooled = np.maximum(rest_cell, joined_cell)
     final = np.where(is_kept, np.cumsum(is_kept, axis=-1) - 1, pooled[:, None])
     final[(reference + current)[:, -1] == 0, -1] = -1
+    own = np.where(is_kept, final, rest_cell[:, None])
     return PsiCells(
         cell=np.take_along_axis(final, first, axis=-1),
+        own_cell=np.take_along_axis(own, first, axis=-1),
         reference=_add_up(reference, final, n_first + 1),
         current=_add_up(current, final, n_first + 1),
         n_cells=n_kept + stands,

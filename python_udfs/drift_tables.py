@@ -596,7 +596,7 @@ def list_of_cells(
     cells: drift.PsiCells, bins: Bins, rows: np.ndarray, is_known: np.ndarray, n_rows: int
 ) -> pa.ListArray:
     """List the cells of PSI for each of ``n_rows``; none but for ``rows``."""
-    cell, n_cells = cells.cell[is_known], cells.n_cells[is_known]
+    cell, n_cells = cells.own_cell[is_known], cells.n_cells[is_known]
     max_cells = cells.reference.shape[1]
     row, bin_number = np.nonzero(cell >= 0)
     first = np.full((len(rows), max_cells), bins.count + 1)

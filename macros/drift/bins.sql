@@ -90,10 +90,26 @@
 {%- endmacro %}
 
 
-{# The steps of a binary search over the edges of any feature: powers of two, falling. There are
-   at most two edges for each bin, and some 1,100 for a probability. #}
-{% macro search_steps() %}
-    {% set most_edges = [2 * ml_monitoring.settings().drift_bins, 1200] | max %}
+{# How many edges the bins of a feature can have: two for each bin, some 1,100 for a probability,
+   none for categories. #}
+{% macro most_edges(model, feature) %}
+    {% set is_probability = feature.type == 'prediction' and model.task != 'regression' %}
+    {{ return(
+        0 if feature.type not in ['numerical', 'prediction']
+        else ml_monitoring.most_score_edges() if is_probability
+        else 2 * ml_monitoring.settings().drift_bins
+    ) }}
+{% endmacro %}
+
+
+{# How many edges the grid of python_udfs/score_bins.py can have, calibration bins included. #}
+{% macro most_score_edges() %}
+    {{ return(1100 + ml_monitoring.settings().calibration_bins) }}
+{% endmacro %}
+
+
+{# The steps of a binary search over so many edges: powers of two, falling. #}
+{% macro search_steps(most_edges) %}
     {% set steps = [1] %}
     {% for doubling in range(30) if steps[-1] * 2 <= most_edges %}
         {% do steps.append(steps[-1] * 2) %}

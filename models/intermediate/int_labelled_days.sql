@@ -73,7 +73,7 @@ searched as (
 ),
 
 -- A binary search: how many edges are below the score?
-{% for step in search_steps() %}
+{% for step in search_steps(most_score_edges()) %}
 searched_{{ step }} as (
     select
         * replace (

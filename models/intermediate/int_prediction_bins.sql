@@ -69,11 +69,15 @@ valued_{{ number }} as (
 
 -- A binary search: how many edges are below the value?
 {% set last = namespace(relation='valued_' ~ number) %}
-{% for step in search_steps() %}
+{% set most = namespace(edges=0) %}
+{% for feature in features %}
+{% set most.edges = [most.edges, most_edges(model, feature)] | max %}
+{% endfor %}
+{% for step in search_steps(most.edges) %}
 searched_{{ number }}_{{ step }} as (
     select
         * replace (
-            {% for feature in features if feature.type in ['numerical', 'prediction'] %}
+            {% for feature in features if step <= most_edges(model, feature) %}
             {% set position = features.index(feature) + 1 %}
             {{ search_step(position, step) }} as below_{{ position }}{{ ',' if not loop.last }}
             {% endfor %}

@@ -75,6 +75,7 @@ def odd_records(landing, rng: random.Random) -> tuple[list, list]:
         {"score": 1.0},
         {"score": 0.5, "prediction": None},
         {"score": 0.3},
+        {"score": float(np.nextafter(0.3, 0))},
         {"score": 0.7, "prediction": "0"},
         {"score": 0.2, "prediction": 1},
         {"score": 0.1 * 7, "prediction": "late"},

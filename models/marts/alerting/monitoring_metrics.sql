@@ -29,7 +29,9 @@ final as (
     select
         * exclude (baseline_count) replace (
             case when baseline_count >= 7 then baseline_mean end as baseline_mean,
-            case when baseline_count >= 7 then baseline_stddev end as baseline_stddev
+            -- The squares of huge values overflow.
+            case when baseline_count >= 7 and isfinite(baseline_stddev) then baseline_stddev end
+                as baseline_stddev
         )
     from compared
     union all by name
