@@ -42,17 +42,12 @@ missing as (
             models.model_name = periods.model_name
             and models.baseline_version = periods.baseline_version
             and periods.kind = 'features'
-    {% if is_incremental() %}
-    where not exists (
-        select 1
-        from {{ this }} as held
-        where
-            held.model_name = wanted.model_name
-            and held.baseline_version = periods.baseline_version
-            and held.feature = wanted.feature
-            and held.feature_type = wanted.feature_type
-    )
-    {% endif %}
+    {{ where_not_held(this if is_incremental() else none, {
+        'model_name': 'wanted.model_name',
+        'baseline_version': 'periods.baseline_version',
+        'feature': 'wanted.feature',
+        'feature_type': 'wanted.feature_type',
+    }) }}
 ),
 
 periods as (

@@ -33,16 +33,11 @@ inner join periods
         and (days.feature = 'score') = (periods.kind = 'score')
         and periods.model_version in ('all', days.model_version)
         and periods.role in ('all', days.role)
-{% if is_incremental() %}
-where not exists (
-    select 1
-    from {{ this }} as held
-    where
-        held.baseline_version = periods.baseline_version
-        and held.model_name = days.model_name
-        and held.baseline_of = periods.model_version
-        and held.feature = days.feature
-        and held.feature_type = days.feature_type
-        and held.slice_key = days.slice_key
-)
-{% endif %}
+{{ where_not_held(this if is_incremental() else none, {
+    'baseline_version': 'periods.baseline_version',
+    'model_name': 'days.model_name',
+    'baseline_of': 'periods.model_version',
+    'feature': 'days.feature',
+    'feature_type': 'days.feature_type',
+    'slice_key': 'days.slice_key',
+}) }}

@@ -143,13 +143,8 @@ select
     end as frozen_at
 from counted
 cross join {{ ref('int_as_of') }} as clock
-{% if is_incremental() %}
-where not exists (
-    select 1
-    from {{ this }} as frozen
-    where
-        frozen.model_name = counted.model_name
-        and frozen.model_version = counted.model_version
-        and frozen.baseline_version = counted.baseline_version
-)
-{% endif %}
+{{ where_not_held(this if is_incremental() else none, {
+    'model_name': 'counted.model_name',
+    'model_version': 'counted.model_version',
+    'baseline_version': 'counted.baseline_version',
+}) }}

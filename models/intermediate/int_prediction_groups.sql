@@ -6,11 +6,9 @@
 with
 
 stale_dates as (
-    select *
-    from {{ ref('int_feature_dates') }}
-    {% if held %}
-    where (event_date, revision) not in (select distinct (event_date, revision) from {{ held }})
-    {% endif %}
+    select dates.*
+    from {{ ref('int_feature_dates') }} as dates
+    {{ where_not_held(held, {'event_date': 'dates.event_date', 'revision': 'dates.revision'}) }}
 ),
 
 predictions as (
