@@ -1,7 +1,7 @@
 -- A number that does not exist is null with a reason, never NaN or an infinity: one of them makes
 -- every average and chart above it useless. All double columns of all public tables.
 -- The rows of monitoring_metrics are looked at in their home tables too.
-{% set some_of_the_millions = "and window_size in ('6h', '7d') and home_table <> 'feature_drift'" %}
+{% set some_of_them = "where window_size in ('6h', '7d') and home_table <> 'feature_drift'" %}
 {% set tables = [
     ref('data_quality'), ref('label_coverage'), ref('monitoring_metrics'), ref('service_levels'),
     ref('service_levels_minute'), ref('service_levels_rolling'), ref('service_traffic'),
@@ -21,13 +21,15 @@
 select
     '{{ node.name }}' as table_name,
     count(*) as row_count
-from {{ table }}
+from (
+    select * from {{ table }} {{ some_of_them if node.name == 'monitoring_metrics' }}
+)
 where
     not (
         {% for column in columns %}
         coalesce(isfinite({{ column }}), true) {{ 'and' if not loop.last }}
         {% endfor %}
-    ) {{ some_of_the_millions if node.name == 'monitoring_metrics' }}
+    )
 having count(*) > 0
 union all
 {% endif %}
