@@ -557,12 +557,16 @@ def statistics(
 
 
 def medians(counts: np.ndarray, bins: Bins) -> np.ndarray:
-    """Give an edge of the bin that the median of each row is in; NaN where there is none."""
+    """Give the upper edge of the bin that the median of each row is in.
+
+    NaN where there is none, and where the median is in an outer bin: how far out is not known.
+    """
     total = counts.sum(axis=1)
     if bins.edges is None or not bins.is_known:
         return np.full(len(counts), np.nan)
     bin_number = (np.cumsum(counts, axis=1) * 2 < total[:, None]).sum(axis=1)
-    return np.where(total > 0, bins.edges[np.minimum(bin_number, len(bins.edges) - 1)], np.nan)
+    upper = np.concatenate([[np.nan], bins.edges[1:], [np.nan]])
+    return np.where(total > 0, upper[np.minimum(bin_number, len(upper) - 1)], np.nan)
 
 
 def shares_of(cells: drift.PsiCells) -> list[np.ndarray]:
