@@ -8,7 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 import drift
-from service_tables import SERIES, histograms, series_of, table_of
+from arrow_tables import (
+    DAY_WINDOW_FIELDS,
+    SERIES,
+    day_window_columns,
+    day_windows,
+    histograms,
+    parts_of,
+    table_of,
+)
 
 # The quantile of fewer windows than this says nothing.
 LEAST_OWN_WINDOWS = 5
@@ -46,10 +54,7 @@ CELL = pa.struct(
 )
 DRIFT = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in SERIES],
-        pa.field("window_size", pa.string()),
-        pa.field("window_start", pa.date32()),
-        pa.field("window_end", pa.date32()),
+        *DAY_WINDOW_FIELDS,
         pa.field("feature", pa.string()),
         pa.field("feature_type", pa.string()),
         pa.field("comparison", pa.string()),
@@ -254,9 +259,7 @@ def drift_table(
     Table
         With the schema ``DRIFT``; q-values and levels are yet to be judged, see ``judged``.
     """
-    end_days = ends["window_end"].cast(pa.int32()).to_numpy()
-    revisions = dict(zip(end_days.tolist(), ends["revision"].to_pylist(), strict=True))
-    end_days = np.sort(end_days)
+    end_days, revisions = day_windows(ends)
     origin = int(end_days[0]) - 2 * size
     n_days = int(end_days[-1]) - origin
     stops = end_days - origin
@@ -323,26 +326,17 @@ def compared(
             name: pa.array(values, pa.string()).take(pa.array(series))
             for name, values in zip((*SERIES, "comparison"), keys, strict=True)
         },
-        "window_size": f"{size}d",
-        "window_start": pa.array(window_end - size, pa.int32()).cast(pa.date32()),
-        "window_end": pa.array(window_end, pa.int32()).cast(pa.date32()),
+        **day_window_columns(window_end, revisions, size=size),
         "feature": bins.feature,
         "feature_type": bins.feature_type,
         "baseline_version": bins.baseline_version,
         "drift_level": None,
-        "revision": pa.array([revisions[day] for day in window_end.tolist()], pa.uint64()),
         **statistics(reference, current, bins, reach, settings),
         "psi_own_windows_q95": np.repeat(
             [comparison.own_windows_q95 for comparison in comparisons], lengths
         ),
     }
     return table_of(columns, DRIFT, len(window_end))
-
-
-def parts_of(table: pa.Table):
-    """Each series of a table with its rows, in a fixed order."""
-    for key, positions in sorted(series_of(table).items()):
-        yield key, table.take(pa.array(positions, pa.int64()))
 
 
 def daily_counts(part: pa.Table, bins: Bins, origin: int, n_days: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 import fairness
-from service_tables import table_of
+from arrow_tables import table_of
 
 ATTRIBUTE = ("model_name", "model_version", "role", "slice_key", "window_size", "label_view")
 CONFUSION = (

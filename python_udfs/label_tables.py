@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from arrow_tables import (
+    DAY_WINDOW_FIELDS,
+    SERIES,
+    day_window_columns,
+    day_windows,
+    histograms,
+    parts_of,
+    table_of,
+)
 from latency import bin_values, histogram_quantiles
-from service_tables import SERIES, histograms, series_of
 from windows import window_sums
 
 QUANTILES = np.array([0.5, 0.95])
 COVERAGE = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in SERIES],
-        pa.field("window_size", pa.string()),
-        pa.field("window_start", pa.date32()),
-        pa.field("window_end", pa.date32()),
+        *DAY_WINDOW_FIELDS,
         pa.field("label_view", pa.string()),
         pa.field("prediction_count", pa.int64()),
         pa.field("labeled_count", pa.int64()),
@@ -36,7 +41,7 @@ def coverage_table(days: pa.Table, ends: pa.Table) -> pa.Table:
         window_end at which labels count as known, null for predictions without one),
         ``prediction_count``, ``labeled_count`` and ``delay_histogram`` (in hours).
     ends : Table
-        The windows: ``days``, ``window_size``, ``window_end`` and ``revision``.
+        The windows: ``days``, ``window_end`` and ``revision``.
 
     Returns
     -------
@@ -44,15 +49,12 @@ def coverage_table(days: pa.Table, ends: pa.Table) -> pa.Table:
         With the schema ``COVERAGE``; a window in which a series has no prediction has no row.
     """
     size = ends["days"][0].as_py()
-    window_size = ends["window_size"][0].as_py()
-    end_days = ends["window_end"].cast(pa.int32()).to_numpy()
-    revisions = dict(zip(end_days.tolist(), ends["revision"].to_pylist(), strict=True))
-    origin = int(end_days.min())
-    n_windows = int(end_days.max()) - origin + 1
+    end_days, revisions = day_windows(ends)
+    origin = int(end_days[0])
+    n_windows = int(end_days[-1]) - origin + 1
 
     tables = []
-    for key, positions in sorted(series_of(days).items()):
-        part = days.take(pa.array(positions, pa.int64()))
+    for key, part in parts_of(days):
         event_day = part["event_date"].cast(pa.int32()).to_numpy() - origin
         known_day = part["known_on"].cast(pa.int32()).to_numpy().astype(float) - origin
         last = event_day + size
@@ -68,23 +70,13 @@ def coverage_table(days: pa.Table, ends: pa.Table) -> pa.Table:
             rows = np.flatnonzero(found["prediction_count"])
             rows = rows[np.isin(rows + origin, end_days)]
             window_end = rows + origin
-            tables.append(
-                pa.table(
-                    [
-                        *[pa.repeat(pa.scalar(value), len(rows)) for value in key],
-                        pa.repeat(pa.scalar(window_size), len(rows)),
-                        pa.array(window_end - size, pa.int32()).cast(pa.date32()),
-                        pa.array(window_end, pa.int32()).cast(pa.date32()),
-                        pa.repeat(pa.scalar(label_view), len(rows)),
-                        *[
-                            pa.array(found[name][rows], COVERAGE.field(name).type, from_pandas=True)
-                            for name in COVERAGE.names[9:13]
-                        ],
-                        pa.array([revisions[day] for day in window_end.tolist()], pa.uint64()),
-                    ],
-                    schema=COVERAGE,
-                )
-            )
+            columns = {
+                **dict(zip(SERIES, key, strict=True)),
+                **day_window_columns(window_end, revisions, size=size),
+                "label_view": label_view,
+                **{name: values[rows] for name, values in found.items()},
+            }
+            tables.append(table_of(columns, COVERAGE, len(rows)))
     return pa.concat_tables(tables or [COVERAGE.empty_table()])
 
 

@@ -9,8 +9,15 @@ import pyarrow as pa
 
 import calibration
 import performance
+from arrow_tables import (
+    DAY_WINDOW_FIELDS,
+    SERIES,
+    day_window_columns,
+    day_windows,
+    parts_of,
+    table_of,
+)
 from intervals import rate, wilson_interval
-from service_tables import SERIES, series_of, table_of
 from windows import window_maxima, window_sums
 
 # What sums of scores are counted in; the macro fixed_sum writes them.
@@ -66,10 +73,7 @@ RELIABILITY_BIN = pa.struct(
 )
 PERFORMANCE = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in SERIES],
-        pa.field("window_size", pa.string()),
-        pa.field("window_start", pa.date32()),
-        pa.field("window_end", pa.date32()),
+        *DAY_WINDOW_FIELDS,
         pa.field("label_view", pa.string()),
         *[pa.field(name, pa.int64()) for name in COUNTS],
         *[pa.field(name, pa.float64()) for name in PERFORMANCE_METRICS],
@@ -135,15 +139,12 @@ def performance_table(
         With the schema ``PERFORMANCE``: one row for each window, series and label view with
         labelled predictions.
     """
-    end_days = ends["window_end"].cast(pa.int32()).to_numpy()
-    revisions = dict(zip(end_days.tolist(), ends["revision"].to_pylist(), strict=True))
-    end_days = np.sort(end_days)
+    end_days, revisions = day_windows(ends)
     origin = int(end_days[0])
     n_windows = int(end_days[-1]) - origin + 1
 
     tables = []
-    for key, positions in sorted(series_of(days).items()):
-        part = days.take(pa.array(positions, pa.int64()))
+    for key, part in parts_of(days):
         calibration_bins = grids["fine" if key[3] == "all" else "coarse"]
         for label_view in LABEL_VIEWS:
             sums = sums_of_windows(
@@ -372,11 +373,8 @@ def as_table(
     """Make rows of ``PERFORMANCE`` for some windows of one series."""
     columns = {
         **dict(zip(SERIES, key, strict=True)),
-        "window_size": f"{size}d",
-        "window_start": pa.array(window_end - size, pa.int32()).cast(pa.date32()),
-        "window_end": pa.array(window_end, pa.int32()).cast(pa.date32()),
+        **day_window_columns(window_end, revisions, size=size),
         "label_view": label_view,
-        "revision": pa.array([revisions[day] for day in window_end.tolist()], pa.uint64()),
         **found,
     }
     return table_of(columns, PERFORMANCE, len(window_end))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from service_windows import Histograms, Summaries, rolling_service_levels
+from arrow_tables import SERIES, histograms, series_of
+from service_windows import Summaries, rolling_service_levels
 
 MINUTE_US = 60_000_000
-SERIES = ("model_name", "model_version", "role", "slice_key", "slice_value")
 SUMS = ("request_count", "error_count", "latency_count", "latency_low", "latency_high")
 COUNTS = ("request_count", "error_count")
 LEVELS = (
@@ -32,60 +32,6 @@ SERVICE_WINDOWS = pa.schema(
         pa.field("revision", pa.uint64()),
     ]
 )
-
-
-def histograms(column: pa.ChunkedArray) -> Histograms:
-    """Flatten a column of MAP(bin, count); a null map is an empty histogram.
-
-    Parameters
-    ----------
-    column : ChunkedArray of map<int, int>, length n
-
-    Returns
-    -------
-    Histograms
-        With ``summary`` the position in the column.
-    """
-    maps = column.combine_chunks()
-    offsets = maps.offsets.to_numpy()
-    filled = slice(offsets[0], offsets[-1])
-    return Histograms(
-        summary=np.repeat(np.arange(len(maps)), np.diff(offsets)),
-        bin=maps.keys.to_numpy()[filled].astype(np.int64),
-        count=maps.items.to_numpy()[filled].astype(np.int64),
-    )
-
-
-def series_of(table: pa.Table) -> dict[tuple[str, ...], np.ndarray]:
-    """Row positions of each series in a table."""
-    keys = list(zip(*(table[name].to_pylist() for name in SERIES), strict=True))
-    rows: dict[tuple[str, ...], list[int]] = {}
-    for position, key in enumerate(keys):
-        rows.setdefault(key, []).append(position)
-    return {key: np.array(positions) for key, positions in rows.items()}
-
-
-def table_of(columns: dict, schema: pa.Schema, size: int) -> pa.Table:
-    """Make a table of columns by name.
-
-    Parameters
-    ----------
-    columns : dict
-        For each column of the schema an array, or one text (or None) for all rows. NaN in a
-        NumPy array is no number and becomes null.
-    schema : Schema
-    size : int
-        The number of rows.
-    """
-    arrays = []
-    for name, kind in zip(schema.names, schema.types, strict=True):
-        column = columns[name]
-        if column is None or isinstance(column, str):
-            column = pa.repeat(pa.scalar(column, kind), size)
-        elif isinstance(column, np.ndarray):
-            column = pa.array(column, kind, from_pandas=True)
-        arrays.append(column)
-    return pa.table(arrays, schema=schema)
 
 
 def rolling_table(

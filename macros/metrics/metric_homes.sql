@@ -1,8 +1,9 @@
 {# Where each metric is at home: the public table and column that it enters monitoring_metrics
    from, the column that counts what it was computed from, and whether the table's data_status is
    about these metrics. One row there for each; a test holds that no metric has two homes for one
-   window_size. `where` keeps the rows that have such a metric; `is_long` is a table that has the metric's name in a column; `bounds` and
-   `intervals` name the metrics with a column for their error bound, or two for their interval. #}
+   window_size. `where` keeps the rows that have such a metric; `is_long` is a table that has the
+   metric's name in a column; `bounds` and `intervals` name the metrics with a column for their
+   error bound, or two for their interval. #}
 {% macro metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}

@@ -21,39 +21,43 @@ predictions as (
     where slice_key = 'all' and request_count > error_count
 ),
 
--- Shadow requests are those of the live version once more; they count where there are no others.
-feature_roles as (
+first_dates as (
     select
-        predictions.model_name,
-        min(predictions.role) as role,
-        min(predictions.event_date) as first_date
+        model_name,
+        min(event_date) as first_date
     from predictions
-    inner join {{ ref('int_monitored_models') }} as models
-        on predictions.model_name = models.model_name
-    where
-        models.baseline_start is null
-        or (
-            predictions.event_date >= models.baseline_start
-            and predictions.event_date < models.baseline_end
-        )
-    group by predictions.model_name
+    group by model_name
+),
+
+dated_models as (
+    select
+        models.model_name,
+        models.baseline_version,
+        models.baseline_definition as definition,
+        coalesce(models.baseline_start::date, first_dates.first_date) as baseline_start,
+        coalesce(
+            models.baseline_end::date,
+            (first_dates.first_date + to_days(models.baseline_days))::date
+        ) as baseline_end
+    from {{ ref('int_monitored_models') }} as models
+    left join first_dates on models.model_name = first_dates.model_name
 ),
 
 feature_periods as (
     select
-        models.model_name,
+        dated_models.*,
         'all' as model_version,
-        models.baseline_version,
         'features' as kind,
-        feature_roles.role,
-        models.baseline_definition as definition,
-        coalesce(models.baseline_start::date, feature_roles.first_date) as baseline_start,
-        coalesce(
-            models.baseline_end::date,
-            (feature_roles.first_date + to_days(models.baseline_days))::date
-        ) as baseline_end
-    from {{ ref('int_monitored_models') }} as models
-    left join feature_roles on models.model_name = feature_roles.model_name
+        -- Shadow requests are those of the live version once more; they count where there are no
+        -- others.
+        min(predictions.role) as role
+    from dated_models
+    left join predictions
+        on
+            dated_models.model_name = predictions.model_name
+            and dated_models.baseline_start <= predictions.event_date
+            and dated_models.baseline_end > predictions.event_date
+    group by all
 ),
 
 model_periods as (

@@ -6,25 +6,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from drift_tables import DRIFT, Bins, drift_table, judged
+from incremental import stale_windows
 
 
 def model(dbt, session):
     dbt.config(materialized="incremental", incremental_strategy="append")
-    wanted = dbt.ref("int_drift_windows")
     days = dbt.ref("int_feature_days")
     baseline_days = dbt.ref("int_baseline_days")
     models = dbt.ref("int_monitored_models")
     features = dbt.ref("int_baseline_bins")
     (settings,) = dbt.ref("int_settings").to_arrow_table().to_pylist()
-    held = str(dbt.this) if dbt.is_incremental else "wanted"
-    stale = session.sql(f"""
-        select days, window_end, revision from wanted
-        where not exists (
-            select 1 from {held} as held
-            where held.window_size = wanted.window_size and held.window_end = wanted.window_end
-        ) or {not dbt.is_incremental}
-        order by all
-    """).to_arrow_table()
+    stale = stale_windows(dbt, session, dbt.ref("int_drift_windows"))
     described = session.sql("""
         select features.*, task from features
         inner join models using (model_name, baseline_version)

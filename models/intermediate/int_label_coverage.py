@@ -2,22 +2,14 @@
 
 import pyarrow as pa
 
+from incremental import stale_windows
 from label_tables import COVERAGE, coverage_table
 
 
 def model(dbt, session):
     dbt.config(materialized="incremental", incremental_strategy="append")
-    wanted = dbt.ref("int_label_windows")
     days = dbt.ref("int_label_coverage_days")
-    held = str(dbt.this) if dbt.is_incremental else "wanted"
-    stale = session.sql(f"""
-        select days, window_size, window_end, revision from wanted
-        where not exists (
-            select 1 from {held} as held
-            where held.window_size = wanted.window_size and held.window_end = wanted.window_end
-        ) or {not dbt.is_incremental}
-        order by all
-    """).to_arrow_table()
+    stale = stale_windows(dbt, session, dbt.ref("int_label_windows"))
 
     tables = [COVERAGE.empty_table()]
     for size in sorted(set(stale["days"].to_pylist())):

@@ -6,25 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from incremental import stale_windows
 from performance_tables import PERFORMANCE, performance_table
 
 
 def model(dbt, session):
     dbt.config(materialized="incremental", incremental_strategy="append")
-    wanted = dbt.ref("int_label_windows")
     days = dbt.ref("int_labelled_days")
     (settings,) = dbt.ref("int_settings").to_arrow_table().to_pylist()
     edges = dbt.ref("int_score_edges").project("grid, calibration_bins").fetchall()
     grids = {grid: np.array(calibration_bins) for grid, calibration_bins in edges}
-    held = str(dbt.this) if dbt.is_incremental else "wanted"
-    stale = session.sql(f"""
-        select days, window_end, revision from wanted
-        where not exists (
-            select 1 from {held} as held
-            where held.window_size = wanted.window_size and held.window_end = wanted.window_end
-        ) or {not dbt.is_incremental}
-        order by all
-    """).to_arrow_table()
+    stale = stale_windows(dbt, session, dbt.ref("int_label_windows"))
 
     tables = [PERFORMANCE.empty_table()]
     for size in sorted(set(stale["days"].to_pylist())):
