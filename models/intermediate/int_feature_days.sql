@@ -23,14 +23,22 @@ features as (
     {% endfor %}
 ),
 
+cells_of_groups as (
+    select
+        group_number,
+        unnest(cell_numbers) as cell_number
+    from {{ ref('int_prediction_groups') }}
+),
+
 counted as (
     {% for position in range(1, most_features() + 1) %}
     select
-        group_number,
+        cells_of_groups.group_number,
         {{ position }} as position,
-        bin_{{ position }} as bin,
+        bins.bin_{{ position }} as bin,
         count(*) as bin_count
-    from {{ ref('int_prediction_bins') }}
+    from {{ ref('int_prediction_bins') }} as bins
+    inner join cells_of_groups using (cell_number)
     group by all
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -53,7 +61,7 @@ predictions as ( -- noqa: ST03
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_groups') }})
+        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_cells') }})
 ),
 
 -- How far the outer bins reach, for the whole model.

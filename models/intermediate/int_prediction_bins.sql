@@ -1,5 +1,5 @@
--- Grain: one prediction and slice that it is in, of the dates that int_feature_days has to count
--- in this run: in which bin each feature of its model is, by the position of the feature.
+-- Grain: one prediction of the dates that int_feature_days has to count in this run: in which bin
+-- each feature of its model is, by the position of the feature.
 with
 
 bins as ( -- noqa: ST03
@@ -38,7 +38,7 @@ predictions as (
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_groups') }})
+        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_cells') }})
 ),
 
 {% for model in monitored_models() %}
@@ -119,7 +119,7 @@ binned_{{ number }} as (
 ),
 {% endfor %}
 
-sliced as (
+binned as (
     {% for model in monitored_models() %}
     select
         event_date,
@@ -130,7 +130,7 @@ sliced as (
         {{ 'bin_' ~ position if position <= drift_features(model) | length else 'null::smallint' }}
             as bin_{{ position }},
         {% endfor %}
-        unnest(slices, recursive := true) -- noqa: AL03
+        slices
     from binned_{{ loop.index }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -138,9 +138,9 @@ sliced as (
 
 select
     {% for position in range(1, most_features() + 1) %}
-    sliced.bin_{{ position }},
+    binned.bin_{{ position }},
     {% endfor %}
-    slice_groups.group_number
-from sliced
-inner join {{ ref('int_prediction_groups') }} as slice_groups
-    using (event_date, model_name, model_version, role, slice_key, slice_value)
+    cells.cell_number
+from binned
+inner join {{ ref('int_prediction_cells') }} as cells
+    using (event_date, model_name, model_version, role, slices)

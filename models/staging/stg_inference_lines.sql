@@ -89,15 +89,20 @@ typed_lines as (
         record.{{ name }} is not null as has_{{ name }},
         {% endfor %}
         {% for name in ['features', 'attributes'] %}
-        -- What is no object reads as a struct of nulls: only then is it worth a second look.
-        coalesce(
-            {% for member in shape[name] %}
-            record.{{ name }}.{{ adapter.quote(member) }},
-            {% endfor %}
-            null
-        ) is null
-        and coalesce(json_type(case when json_valid(line) then line end, '$.{{ name }}'), 'NULL')
-        not in ('NULL', 'OBJECT') as is_wrong_{{ name }},
+        -- What is no object reads as a struct of nulls: only then is it worth a second look. A case
+        -- looks only then; both sides of an `and` are computed for every row.
+        case
+            when coalesce(
+                {% for member in shape[name] %}
+                record.{{ name }}.{{ adapter.quote(member) }},
+                {% endfor %}
+                null
+            ) is null
+                then coalesce(
+                    json_type(case when json_valid(line) then line end, '$.{{ name }}'), 'NULL'
+                ) not in ('NULL', 'OBJECT')
+            else false
+        end as is_wrong_{{ name }},
         {% endfor %}
         {% for name in ['upstream', 'preprocessing'] %}
         not starts_with(coalesce(record.{{ name }}::varchar, '{'), '{') as is_wrong_{{ name }},
