@@ -56,3 +56,19 @@
         ~ '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])'
     ) -}}
 {% endmacro %}
+
+
+{# Whether no member of a struct has a value. #}
+{% macro is_empty_struct(struct, members) -%}
+    coalesce(
+        {%- for member in members %} {{ struct }}.{{ adapter.quote(member) }}, {%- endfor %} null
+    ) is null
+{%- endmacro %}
+
+
+{# Whether a line of JSON has a value other than an object or null under a name. #}
+{% macro is_other_than_object(line, name) -%}
+    coalesce(
+        json_type(case when json_valid({{ line }}) then {{ line }} end, '$.{{ name }}'), 'NULL'
+    ) not in ('NULL', 'OBJECT')
+{%- endmacro %}

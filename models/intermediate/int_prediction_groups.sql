@@ -5,7 +5,7 @@ with
 sliced as (
     select
         * exclude (slices),
-        unnest(slices, recursive := true)
+        unnest(slices, recursive := true) -- noqa: AL03
     from {{ ref('int_prediction_cells') }}
 ),
 

@@ -92,15 +92,8 @@ typed_lines as (
         -- What is no object reads as a struct of nulls: only then is it worth a second look. A case
         -- looks only then; both sides of an `and` are computed for every row.
         case
-            when coalesce(
-                {% for member in shape[name] %}
-                record.{{ name }}.{{ adapter.quote(member) }},
-                {% endfor %}
-                null
-            ) is null
-                then coalesce(
-                    json_type(case when json_valid(line) then line end, '$.{{ name }}'), 'NULL'
-                ) not in ('NULL', 'OBJECT')
+            when {{ is_empty_struct('record.' ~ name, shape[name]) }}
+                then {{ is_other_than_object('line', name) }}
             else false
         end as is_wrong_{{ name }},
         {% endfor %}
