@@ -38,3 +38,18 @@ def demo_landing(tmp_path_factory):
         check=True,
     )
     return landing
+
+
+def pytest_addoption(parser):
+    parser.addoption("--schedules", type=int, default=3, help="schedules of test_schedules.py")
+    parser.addoption("--kills", type=int, default=6, help="kills of test_crashes.py")
+
+
+@pytest.fixture
+def schedule_count(request):
+    return request.config.getoption("--schedules")
+
+
+@pytest.fixture
+def kill_count(request):
+    return request.config.getoption("--kills")

@@ -4,66 +4,24 @@ import copy
 import os
 import random
 import shutil
-from datetime import datetime, timedelta
 
 import pytest
 
-from tests.integration.warehouse import MODEL, PROJECT, TARGET, Warehouse, event, label
-
-PUBLIC = sorted(path.stem for path in (PROJECT / "models" / "marts").rglob("*.sql"))
-TARGETS = [
-    {"slo_name": "burst", "metric": "latency_p95_ms", "window_size": "30m", "objective": "1e9"},
-    {"slo_name": "errors", "window_size": "6h", "objective": "1"},
-    {"slo_name": "slices", "slice_key": "plan", "window_size": "2d", "objective": "1"},
-]
-OWN_TARGETS = (TARGET, TARGETS)
-
-
-def traffic(rng, day, count, prefix, **fields):
-    """Events of one day, as a service would log them."""
-    start = datetime.fromisoformat(day)
-    return [
-        event(
-            f"{prefix}{number}",
-            ts=(start + timedelta(seconds=rng.uniform(0, 86400))).isoformat() + "Z",
-            status=rng.choice([200, 200, 200, 500]),
-            latency_ms=rng.lognormvariate(3, 1),
-            inference_time_ms=rng.choice([None, rng.lognormvariate(2, 1)]),
-            score=rng.random(),
-            features={"age": rng.randint(18, 80), "plan": rng.choice(["basic", "pro", None])},
-            attributes={"country": rng.choice(["de", "fr"])},
-            **fields,
-        )
-        for number in range(count)
-    ]
-
-
-def labels_of(rng, events, hours):
-    return [
-        label(
-            record["request_id"],
-            label=rng.choice([0, 1]),
-            labeled_at=(
-                datetime.fromisoformat(record["ts"]) + timedelta(hours=rng.uniform(0, hours))
-            ).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
-        for record in events
-    ]
-
-
-def snapshot(warehouse):
-    tables = {name: warehouse.query(f"from ml_monitoring.{name} order by all") for name in PUBLIC}
-    # When a file was written is not what it holds.
-    tables["ingestion_reconciliation"] = warehouse.query(
-        "select * exclude (modified_at) from ml_monitoring.ingestion_reconciliation order by all"
-    )
-    return tables
+from tests.integration.schedules import (
+    PUBLIC,
+    VARS,
+    labels_of,
+    set_targets,
+    snapshot,
+    traffic,
+)
+from tests.integration.warehouse import Warehouse
 
 
 def full_refresh(warehouse, folder):
     """Build the same files at once, in an empty database."""
     fresh = Warehouse(folder, copy.deepcopy(warehouse.vars))
-    fresh.own("slo_targets", *OWN_TARGETS)
+    set_targets(fresh)
     # The tests have looked at the same tables in the other warehouse.
     run = fresh.dbt("run")
     assert run.exit_code == 0, run.end
@@ -75,18 +33,8 @@ def history(tmp_path_factory):
     """Build after each of four days of trouble; keep what the tables held after each."""
     rng = random.Random(11)
     folder = tmp_path_factory.mktemp("incremental")
-    # The baseline is provisional in the first two steps and frozen from the third.
-    baseline = {"start": "2024-01-10", "end": "2024-01-11"}
-    warehouse = Warehouse(
-        folder,
-        {
-            "monitored_models": [MODEL | {"baseline": baseline, "protected_attributes": ["plan"]}],
-            "baseline_grace_days": 2,
-            "drift_windows_days": [1, 2],
-            "min_samples": 20,
-        },
-    )
-    warehouse.own("slo_targets", *OWN_TARGETS)
+    warehouse = Warehouse(folder, copy.deepcopy(VARS))
+    set_targets(warehouse)
 
     def step(as_of):
         warehouse.vars["as_of"] = as_of

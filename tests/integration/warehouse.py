@@ -101,7 +101,15 @@ class Warehouse:
 
     def dbt(self, *arguments: str, **more_vars: Any) -> Build:
         """Run dbt in the project against this warehouse."""
-        result = subprocess.run(
+        with self.start_dbt(*arguments, more_vars=more_vars) as process:
+            output = process.stdout.read()
+        return Build(process.returncode, output)
+
+    def start_dbt(
+        self, *arguments: str, more_vars: dict[str, Any] | None = None, **environment: str
+    ) -> subprocess.Popen:
+        """Start dbt in a process group of its own, which a test may kill."""
+        return subprocess.Popen(
             [
                 str(DBT),
                 "--no-use-colors",
@@ -111,15 +119,15 @@ class Warehouse:
                 "--log-path",
                 str(self.folder / "logs"),
                 "--vars",
-                json.dumps(self.vars | more_vars),
+                json.dumps(self.vars | (more_vars or {})),
             ],
             cwd=PROJECT,
-            env=os.environ | {"ML_MONITORING_PATH": str(self.database)},
-            capture_output=True,
+            env=os.environ | {"ML_MONITORING_PATH": str(self.database)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        return Build(result.returncode, result.stdout + result.stderr)
 
     def build(self, *arguments: str, **more_vars: Any) -> Build:
         """Run dbt build without the unit tests, which one test runs for all."""
@@ -142,6 +150,17 @@ class Warehouse:
         """Read from the warehouse."""
         with duckdb.connect(str(self.database), read_only=True) as connection:
             return connection.execute(sql, parameters or None).fetchall()
+
+    def frame_arrow(self, sql: str):
+        """Read from the warehouse as an Arrow table, which keeps all types."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.sql(sql).to_arrow_table()
+
+    def copy_in(self, name: str, rows: Any) -> None:
+        """Make a table of an Arrow table."""
+        with duckdb.connect(str(self.database)) as connection:
+            connection.register("rows_to_copy", rows)
+            connection.execute(f"create table {name} as from rows_to_copy")
 
     def frame(self, sql: str):
         """Read from the warehouse as a data frame."""
