@@ -99,24 +99,27 @@ def write_hour(landing: Path, hour: datetime, count: int, rng: np.random.Generat
                 label_file.write(json.dumps(record) + "\n")
 
 
+def write_days(landing: Path, first_day: int, days: int, events: int) -> None:
+    """Write so many events, spread over the hours of so many days, and their labels."""
+    hours = days * 24
+    for number in range(hours):
+        count = events * (number + 1) // hours - events * number // hours
+        hour = 24 * first_day + number
+        rng = np.random.default_rng([7, hour])
+        write_hour(landing, START + timedelta(hours=hour), count, rng)
+        if number % 24 == 23:
+            print(f"day {hour // 24 + 1}, {(number + 1) // 24} of {days}", flush=True)
+
+
 def main() -> int:
     """Write the landing files; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--first-day", type=int, default=0, help="days after the first of 2024")
     parser.add_argument("--landing", type=Path, default=Path("data/benchmark/landing"))
     arguments = parser.parse_args()
-    hours = arguments.days * 24
-    for number in range(hours):
-        count = arguments.events * (number + 1) // hours - arguments.events * number // hours
-        write_hour(
-            arguments.landing,
-            START + timedelta(hours=number),
-            count,
-            np.random.default_rng([7, number]),
-        )
-        if number % 24 == 23:
-            print(f"{(number + 1) // 24} of {arguments.days} days", flush=True)
+    write_days(arguments.landing, arguments.first_day, arguments.days, arguments.events)
     return 0
 
 

@@ -6,13 +6,13 @@ import random
 import re
 import shutil
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.integration.dbt_process import DbtProcess
 from tests.integration.schedules import PUBLIC, advance, prepare, snapshot
-from tests.integration.warehouse import Build
 
 STARTED = re.compile(r"(\d+) of \d+ START .* model \w+\.(\w+) ")
 DONE = re.compile(r"(\d+) of \d+ OK created .* model \w+\.(\w+) ")
@@ -60,10 +60,8 @@ def run_and_kill(warehouse, threads, model, moment, seconds):
             if moment == "middle":
                 time.sleep(seconds / 2)
             break
-    is_killed = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.stdout.read()
-    process.wait()
+    is_killed = process.is_running()
+    process.kill()
     return is_killed
 
 
@@ -101,17 +99,8 @@ def test_of_two_builds_the_second_waits(days):
     warehouse, starts, expected, _ = days
     shutil.copy(starts["before"], warehouse.database)
     processes = [warehouse.start_dbt("run") for _ in range(2)]
-    builds = [Build(0, "") for _ in processes]
-
-    def finish(number):
-        output = processes[number].stdout.read()
-        builds[number] = Build(processes[number].wait(), output)
-
-    readers = [threading.Thread(target=finish, args=(number,)) for number in range(2)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
+    with ThreadPoolExecutor() as pool:
+        builds = list(pool.map(DbtProcess.finish, processes))
     assert [build.exit_code for build in builds] == [0, 0], [build.end for build in builds]
     waited = ["Waiting up to 600 s for another build" in build.output for build in builds]
     assert sorted(waited) == [False, True]
@@ -124,15 +113,15 @@ def test_a_build_that_may_not_wait_says_why(days):
     for line in first.stdout:
         if STARTED.search(line):
             break
-    os.killpg(first.pid, signal.SIGSTOP)
+    os.kill(first.pid, signal.SIGSTOP)
     second = warehouse.start_dbt("run", ML_MONITORING_LOCK_WAIT="0")
-    output = second.stdout.read()
-    os.killpg(first.pid, signal.SIGCONT)
-    assert second.wait() != 0
-    assert "Another build is at work on" in output and f"process {first.pid}" in output
-    assert "ML_MONITORING_LOCK_WAIT=3600" in output
-    first.stdout.read()
-    assert first.wait() == 0
+    build = second.finish()
+    os.kill(first.pid, signal.SIGCONT)
+    assert build.exit_code != 0
+    assert "Another build is at work on" in build.output
+    assert f"process {first.pid}" in build.output
+    assert "ML_MONITORING_LOCK_WAIT=3600" in build.output
+    assert first.finish().exit_code == 0
 
 
 def test_a_killed_build_leaves_no_lock(days):
@@ -141,8 +130,8 @@ def test_a_killed_build_leaves_no_lock(days):
     lock = warehouse.database.with_name("warehouse.duckdb.lock")
     assert lock.exists()
     run = warehouse.start_dbt("run", "--select", "int_settings", ML_MONITORING_LOCK_WAIT="0")
-    output = run.stdout.read()
-    assert run.wait() == 0, output[-2000:]
+    build = run.finish()
+    assert build.exit_code == 0, build.end
 
 
 def test_processes_are_killed_whole(days):

@@ -3,16 +3,15 @@
 import gzip
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from tests.integration.dbt_process import Build, DbtProcess
+
 PROJECT = Path(__file__).parents[2]
-DBT = Path(sys.executable).with_name("dbt")
 
 MODEL = {
     "name": "churn",
@@ -46,19 +45,6 @@ TARGET = {
     "comment": "",
 }
 DEPLOYMENT = {"model": "churn", "version": "v1", "role": "live", "from": "2024-01-01", "to": ""}
-
-
-@dataclass
-class Build:
-    """What a dbt command returned and printed."""
-
-    exit_code: int
-    output: str
-
-    @property
-    def end(self) -> str:
-        """The last lines, which say what failed."""
-        return "\n".join(self.output.splitlines()[-40:])
 
 
 @dataclass
@@ -101,17 +87,14 @@ class Warehouse:
 
     def dbt(self, *arguments: str, **more_vars: Any) -> Build:
         """Run dbt in the project against this warehouse."""
-        with self.start_dbt(*arguments, more_vars=more_vars) as process:
-            output = process.stdout.read()
-        return Build(process.returncode, output)
+        return self.start_dbt(*arguments, more_vars=more_vars).finish()
 
     def start_dbt(
         self, *arguments: str, more_vars: dict[str, Any] | None = None, **environment: str
-    ) -> subprocess.Popen:
-        """Start dbt in a process group of its own, which a test may kill."""
-        return subprocess.Popen(
+    ) -> DbtProcess:
+        """Start dbt, and leave it running."""
+        return DbtProcess(
             [
-                str(DBT),
                 "--no-use-colors",
                 *arguments,
                 "--target-path",
@@ -121,12 +104,8 @@ class Warehouse:
                 "--vars",
                 json.dumps(self.vars | (more_vars or {})),
             ],
-            cwd=PROJECT,
-            env=os.environ | {"ML_MONITORING_PATH": str(self.database)} | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+            PROJECT,
+            os.environ | {"ML_MONITORING_PATH": str(self.database)} | environment,
         )
 
     def build(self, *arguments: str, **more_vars: Any) -> Build:
