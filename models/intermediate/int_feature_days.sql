@@ -55,13 +55,11 @@ histograms as (
 ),
 
 predictions as ( -- noqa: ST03
-    select
-        date_trunc('day', ts)::date as event_date,
-        *
+    select *
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_cells') }})
+        and event_date in (select event_date from {{ ref('int_prediction_cells') }})
 ),
 
 -- How far the outer bins reach, for the whole model.

@@ -32,7 +32,6 @@ labels as (
 labelled as (
     select
         events.*,
-        stale_dates.event_date,
         stale_dates.revision,
         labels.label_number::integer as label,
         coalesce(
@@ -48,7 +47,7 @@ labelled as (
                 ) }}
         end as replaced_on
     from {{ ref('stg_inference_events') }} as events
-    inner join stale_dates on date_trunc('day', events.ts) = stale_dates.event_date
+    inner join stale_dates on events.event_date = stale_dates.event_date
     inner join {{ ref('int_monitored_models') }} as models
         on events.model_name = models.model_name and models.task = 'binary_classification'
     inner join labels

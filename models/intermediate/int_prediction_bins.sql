@@ -32,13 +32,11 @@ places as ( -- noqa: ST03
 ),
 
 predictions as (
-    select
-        date_trunc('day', ts)::date as event_date,
-        *
+    select *
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and date_trunc('day', ts) in (select event_date from {{ ref('int_prediction_cells') }})
+        and event_date in (select event_date from {{ ref('int_prediction_cells') }})
 ),
 
 {% for model in monitored_models() %}

@@ -14,10 +14,9 @@ stale_dates as (
 predictions as (
     select
         events.*,
-        stale_dates.event_date,
         stale_dates.revision
     from {{ ref('stg_inference_events') }} as events
-    inner join stale_dates on date_trunc('day', events.ts) = stale_dates.event_date
+    inner join stale_dates on events.event_date = stale_dates.event_date
     where
         events.status < 400
         and events.model_name in (select model_name from {{ ref('int_monitored_models') }})

@@ -14,10 +14,9 @@ stale_days as (
 events as (
     select
         events.*,
-        stale_days.event_date,
         stale_days.revision
     from {{ ref('stg_inference_events') }} as events
-    inner join stale_days on date_trunc('day', events.ts) = stale_days.event_date
+    inner join stale_days on events.event_date = stale_days.event_date
 ),
 
 sliced_events as (
@@ -33,7 +32,7 @@ select
     role,
     slice_key,
     slice_value,
-    date_trunc('day', ts) as window_start,
+    event_date::timestamp as window_start,
     {{ service_measures() }},
     event_date,
     revision

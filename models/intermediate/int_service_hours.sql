@@ -14,10 +14,9 @@ stale_hours as (
 events as (
     select
         events.*,
-        stale_hours.event_hour,
         stale_hours.revision
     from {{ ref('stg_inference_events') }} as events
-    inner join stale_hours on date_trunc('hour', events.ts) = stale_hours.event_hour
+    inner join stale_hours on events.event_hour = stale_hours.event_hour
 ),
 
 sliced_events as (
@@ -33,7 +32,7 @@ select
     role,
     slice_key,
     slice_value,
-    date_trunc('hour', ts) as window_start,
+    event_hour as window_start,
     {{ service_measures() }},
     event_hour,
     revision

@@ -208,6 +208,9 @@ final as (
         model_version,
         role,
         ts,
+        -- Stored, since summaries join them: then only what their days lie in is read.
+        date_trunc('hour', ts) as event_hour,
+        date_trunc('day', ts)::date as event_date,
         case when reject_reason is null then status::smallint end as status,
         case when latency_issue is null then latency_ms end as latency_ms,
         case when inference_time_issue is null then inference_time_ms end as inference_time_ms,

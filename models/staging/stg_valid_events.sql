@@ -6,6 +6,8 @@ select
     lines.model_version,
     lines.role,
     lines.ts,
+    lines.event_hour,
+    lines.event_date,
     lines.status,
     lines.latency_ms,
     lines.inference_time_ms,
