@@ -99,7 +99,7 @@ def record_strategy(valid, fields):
 
 
 def sample(strategy, size):
-    """Draw many records, the same ones at each run."""
+    """Draw many records; which ones depends on the hypothesis version and the code it sees."""
     records = []
 
     @settings(
