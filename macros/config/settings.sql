@@ -42,6 +42,14 @@
 {% endmacro %}
 
 
+{# What is dated later than this is held back. #}
+{% macro held_after() %}
+    {% set moment = modules.datetime.datetime.strptime(ml_monitoring.as_of(), '%Y-%m-%d %H:%M:%S') %}
+    {% set skew = modules.datetime.timedelta(minutes=ml_monitoring.max_clock_skew_minutes()) %}
+    {{ return((moment + skew).strftime('%Y-%m-%d %H:%M:%S')) }}
+{% endmacro %}
+
+
 {% macro max_clock_skew_minutes() %}
     {{ return(ml_monitoring.whole_number_var('max_clock_skew_minutes', 60, 0)) }}
 {% endmacro %}

@@ -65,9 +65,13 @@
         {% do adapter.drop_relation(ledger) %}
     {% endif %}
     {% for name, schema in [
+        ('stg_landing_files', 'restricted'),
         ('stg_inference_lines', 'restricted'), ('stg_label_lines', 'restricted'),
-        ('int_label_history', 'internal'), ('int_duplicate_lines', 'internal'),
-        ('int_file_hours', 'internal'),
+        ('int_label_history', 'internal'), ('int_affected_requests', 'internal'),
+        ('int_label_dates', 'internal'), ('int_duplicate_lines', 'internal'),
+        ('int_file_hours', 'internal'), ('int_field_issues', 'internal'),
+        ('int_rejected_lines', 'internal'), ('int_rejected_labels', 'internal'),
+        ('int_label_outcomes', 'internal'),
     ] %}
         {% set relation = ml_monitoring.as_left_by_last_build(name, schema) %}
         {% if relation %}

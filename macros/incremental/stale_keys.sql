@@ -6,7 +6,7 @@
 
 {# Raise this when a macro or a Python function that summaries call gets another meaning: dbt shows
    a model its own text only. #}
-{% macro summary_version() %}{{ return(3) }}{% endmacro %}
+{% macro summary_version() %}{{ return(4) }}{% endmacro %}
 
 
 {# The revision of a key in this model: of its data, of the configuration and of the model. A
@@ -61,4 +61,24 @@
             {%- endfor %}
     )
     {% endif %}
+{% endmacro %}
+
+
+{# A condition that a column holds one of the keys to build: they are found before, so that only
+   their rows are read. #}
+{% macro is_stale(column, wanted, key) %}
+    {%- set query -%}
+    {% if is_incremental() %}
+        select wanted.{{ key }}
+        from {{ wanted }} as wanted
+        where not exists (
+            select 1
+            from {{ this }} as held
+            where
+                wanted.{{ key }} = held.{{ key }}
+                and {{ ml_monitoring.revision_of('wanted.revision') }} = held.revision
+        )
+    {% endif %}
+    {%- endset -%}
+    {{- return(ml_monitoring.is_one_of(column, query | trim)) -}}
 {% endmacro %}

@@ -13,7 +13,7 @@
         {% do tasks.update({model.name: model.task}) %}
     {% endfor %}
     {{ return(local_md5(tojson({
-        'version': 2,
+        'version': 3,
         'structs': ml_monitoring.event_structs(),
         'tasks': tasks,
         'relations': [var('inference_events_relation', none), var('labels_relation', none)],
@@ -22,19 +22,39 @@
 {% endmacro %}
 
 
-{# Pre-hook of a staging table: forget the lines of files that are to be read anew or are gone,
-   and tell the reader which files to stream. #}
+{# Pre-hook of a table that is made file by file: forget what is of files that are to be read anew
+   or are gone. #}
 {% macro forget_changed_files(input) %}
     {% if is_incremental() %}
         delete from {{ this }}
-        where file_path in (
-            select file_path
-            from {{ ref('stg_landing_files') }}
-            where input = '{{ input }}' and (is_changed or is_gone)
-        )
+        where {{ ml_monitoring.is_of_changed_file(input) }}
     {% endif %}
 {% endmacro %}
 
+
+{% macro is_of_changed_file(input) -%}
+    file_path in (
+        select file_path
+        from {{ ref('stg_landing_files') }}
+        where input = '{{ input }}' and is_known and (is_changed or is_gone)
+    )
+{%- endmacro %}
+
+
+{# Which lines such a table takes: those that this run has read; all of them at first. #}
+{% macro is_read_in_this_run(lines) -%}
+    {{ lines }}.line_number > 0
+    {{- ' and ' ~ lines ~ '.load_number = ' ~ ml_monitoring.load_number() if is_incremental() }}
+{%- endmacro %}
+
+
+{# The number of this run's load. #}
+{% macro load_number() -%}
+    (select max(load_number) from {{ ref('stg_landing_files') }} where is_changed)
+{%- endmacro %}
+
+
+{# Pre-hook of a staging table: tell the reader which files to stream. #}
 {% macro plan_landing(input) %}
     {% if not ml_monitoring.input_relation(input) %}
         select landing_plan(

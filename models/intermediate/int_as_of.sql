@@ -2,4 +2,4 @@
 select
     timestamp '{{ as_of() }}' as as_of,
     -- A clock may be a little ahead; what is dated later than this is held back.
-    timestamp '{{ as_of() }}' + interval '{{ max_clock_skew_minutes() }} minutes' as held_after
+    timestamp '{{ held_after() }}' as held_after

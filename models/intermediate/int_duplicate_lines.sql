@@ -1,40 +1,29 @@
 -- Grain: one valid line of an inference event whose identity another line has won.
--- Only identities that a file read in this run holds, or that were contested before, can have
--- changed; the table is made anew from those.
-{% set before = as_left_by_last_build('int_duplicate_lines') if not flags.FULL_REFRESH %}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{% if is_incremental() %}
+        delete from {{ this }}
+        where identity_hash in (
+            select identity_hash from {{ ref('int_contested_identities') }}
+        )
+    {% endif %}",
+) }}
+-- depends_on: {{ ref('int_contested_identities') }}
+{% set contested_dates = 'select unnest(event_dates) from ' ~ ref('int_contested_identities') %}
 
 with
 
-valid_lines as (
-    select *
-    from {{ ref('stg_inference_lines') }}
-    where line_number > 0 and reject_reason is null
-),
-
-changed_files as ( -- noqa: ST03
-    select file_path
-    from {{ ref('stg_landing_files') }}
-    where input = 'inference_events' and is_changed
-),
-
-candidates as (
-    {% if before %}
-    select identity_hash
-    from valid_lines
-    where file_path in (select file_path from changed_files)
-    union
-    select identity_hash from {{ before }}
-    {% else %}
-    select distinct identity_hash from valid_lines
-    {% endif %}
-),
-
-contested as (
-    select identity_hash
-    from valid_lines
-    where identity_hash in (select identity_hash from candidates)
-    group by identity_hash
-    having count(*) > 1
+contested_lines as (
+    select lines.*
+    from {{ ref('stg_inference_lines') }} as lines
+    where
+        lines.line_number > 0
+        and lines.reject_reason is null
+        and lines.identity_hash in (
+            select identity_hash from {{ ref('int_contested_identities') }}
+        )
+        and {{ is_one_of('lines.event_date', contested_dates if is_incremental()) }}
 ),
 
 ranked as (
@@ -44,28 +33,30 @@ ranked as (
         line_number,
         model_name,
         ts,
+        row_hash,
         -- The winner must not depend on arrival: the earliest, then the least content. Equal
         -- content makes an equal winner, wherever it stands.
-        row_number() over (
-            partition by identity_hash, request_id, model_name, model_version, role
-            order by
-                ts,
-                md5(to_json(struct_pack(
-                    status := status,
-                    latency_ms := latency_ms,
-                    inference_time_ms := inference_time_ms,
-                    score := score,
-                    prediction := prediction,
-                    numerical_features := numerical_features,
-                    categorical_features := categorical_features,
-                    attributes := attributes,
-                    field_issues := field_issues
-                ))::varchar),
-                file_path,
-                line_number
-        ) as place
-    from valid_lines
-    where identity_hash in (select identity_hash from contested)
+        row_number() over identity as place,
+        first_value(file_path) over identity as winner_file_path
+    from contested_lines
+    window identity as (
+        partition by identity_hash, request_id, model_name, model_version, role
+        order by
+            ts,
+            md5(to_json(struct_pack(
+                status := status,
+                latency_ms := latency_ms,
+                inference_time_ms := inference_time_ms,
+                score := score,
+                prediction := prediction,
+                numerical_features := numerical_features,
+                categorical_features := categorical_features,
+                attributes := attributes,
+                field_issues := field_issues
+            ))::varchar),
+            file_path,
+            line_number
+    )
 )
 
 select
@@ -73,6 +64,8 @@ select
     file_path,
     line_number,
     model_name,
-    ts
+    ts,
+    row_hash,
+    winner_file_path
 from ranked
 where place > 1

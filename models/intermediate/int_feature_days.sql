@@ -6,6 +6,8 @@
     pre_hook="{{ forget_stale(ref('int_feature_dates'), ['event_date'], is_final=true) }}",
 ) }}
 -- depends_on: {{ ref('int_feature_dates') }}
+{% set cells = as_left_by_last_build('int_prediction_cells') %}
+{% set dates_to_count = 'select event_date from ' ~ cells if cells %}
 
 with
 
@@ -59,7 +61,7 @@ predictions as ( -- noqa: ST03
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and event_date in (select event_date from {{ ref('int_prediction_cells') }})
+        and {{ is_one_of('event_date', dates_to_count) }}
 ),
 
 -- How far the outer bins reach, for the whole model.

@@ -3,13 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{% if is_incremental() %}
-        delete from {{ this }}
-        where file_path in (
-            select file_path from {{ ref('stg_landing_files') }}
-            where input = 'inference_events' and (is_changed or is_gone)
-        )
-    {% endif %}",
+    pre_hook="{{ forget_changed_files('inference_events') }}",
 ) }}
 -- depends_on: {{ ref('stg_landing_files') }}
 
@@ -18,14 +12,7 @@ with
 lines as (
     select lines.*
     from {{ ref('stg_inference_lines') }} as lines
-    {% if is_incremental() %}
-    inner join {{ ref('stg_landing_files') }} as landing_files
-        on
-            lines.file_path = landing_files.file_path
-            and landing_files.input = 'inference_events'
-            and landing_files.is_changed
-    {% endif %}
-    where lines.line_number > 0
+    where {{ is_read_in_this_run('lines') }}
 ),
 
 files as (
@@ -59,7 +46,12 @@ select
     count(*) as line_count,
     count(lines.reject_reason) as rejected_count,
     coalesce(sum(len(lines.field_issues)), 0)::bigint as field_issue_count,
-    count(lines.field_issues) as flawed_count
+    count(lines.field_issues) as flawed_count,
+    max(lines.ts) filter (where lines.reject_reason is null) as last_ts,
+    count(*) filter (where lines.reject_reason is null) as valid_count,
+    coalesce(sum(lines.row_hash::hugeint) filter (where lines.reject_reason is null), 0)
+        as valid_hash,
+    any_value(lines.load_number) as load_number
 from lines
 left join files on lines.file_path = files.file_path
 group by all

@@ -1,6 +1,6 @@
 -- Grain: one landing file that has been read, as it was then: the ledger.
--- It depends on all that works on "the files of this run", so that it is written last: a build
--- that is killed before reads the same files again.
+-- It depends on all that works on "the files of this run", so that it is written last, and with it
+-- in one transaction that they are settled: a build that is killed before reads them again.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -12,10 +12,17 @@
                 and (files.is_changed or files.is_gone)
         )
     {% endif %}",
+    post_hook=[
+        "update {{ ref('stg_landing_files') }} set is_settled = true",
+        "delete from {{ ref('int_affected_requests') }}",
+    ],
 ) }}
 -- depends_on: {{ ref('int_duplicate_lines') }}
--- depends_on: {{ ref('int_label_history') }}
 -- depends_on: {{ ref('int_file_hours') }}
+-- depends_on: {{ ref('int_field_issues') }}
+-- depends_on: {{ ref('int_rejected_lines') }}
+-- depends_on: {{ ref('int_label_revisions') }}
+-- depends_on: {{ ref('int_label_outcomes') }}
 
 with
 
@@ -26,7 +33,7 @@ reports as (
         file_line_count,
         file_problem
     from {{ ref('stg_inference_lines') }}
-    where line_number = 0
+    where line_number = 0 {{ 'and load_number = ' ~ load_number() if is_incremental() }}
     union all
     select
         'labels' as input,
@@ -34,7 +41,7 @@ reports as (
         file_line_count,
         file_problem
     from {{ ref('stg_label_lines') }}
-    where line_number = 0
+    where line_number = 0 {{ 'and load_number = ' ~ load_number() if is_incremental() }}
 )
 
 select
@@ -43,6 +50,7 @@ select
     files.file_size,
     files.modified_at,
     files.file_revision,
+    files.load_number,
     reports.file_line_count,
     reports.file_problem,
     '{{ input_definition() }}' as input_definition

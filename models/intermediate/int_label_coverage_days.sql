@@ -19,7 +19,9 @@ predictions as (
         stale_dates.revision
     from {{ ref('stg_inference_events') }} as events
     inner join stale_dates on events.event_date = stale_dates.event_date
-    where events.status < 400
+    where
+        events.status < 400
+        and {{ is_stale('events.event_date', ref('int_label_dates'), 'event_date') }}
 ),
 
 first_labels as (
@@ -35,7 +37,8 @@ first_labels as (
     where
         history.match_status = 'matched'
         and history.labeled_at <= clock.held_after
-        and date_trunc('day', history.event_ts) in (select event_date from stale_dates)
+        and history.event_date in (select event_date from stale_dates)
+        and {{ is_stale('history.event_date', ref('int_label_dates'), 'event_date') }}
     group by all
 ),
 

@@ -10,6 +10,11 @@
     {% endif %}",
 ) }}
 -- depends_on: {{ ref('int_affected_requests') }}
+{% set affected = 'request_hash in (select request_hash from '
+    ~ ref('int_affected_requests') ~ ')' %}
+{% set label_dates = 'select labeled_on from ' ~ ref('stg_label_lines') ~ ' where ' ~ affected %}
+{% set event_dates = 'select event_date from ' ~ ref('stg_inference_lines') ~ ' where '
+    ~ affected %}
 
 with
 
@@ -19,7 +24,8 @@ labels as (
     where
         line_number > 0
         {% if is_incremental() %}
-        and request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+        and {{ affected }}
+        and {{ is_one_of('labeled_on', label_dates) }}
         {% endif %}
         and reject_reason is null
 ),
@@ -33,7 +39,9 @@ events as (
     from {{ ref('stg_valid_events') }} as valid_events
     cross join {{ ref('int_as_of') }} as clock
     {% if is_incremental() %}
-    where valid_events.request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+    where
+        valid_events.{{ affected }}
+        and {{ is_one_of('valid_events.event_date', event_dates) }}
     {% endif %}
 ),
 
@@ -47,6 +55,7 @@ pairs as (
         events.model_version,
         events.role,
         events.ts as event_ts,
+        events.event_date,
         events.file_path as event_file_path,
         events.line_number as event_line_number,
         labels.label_number,

@@ -26,7 +26,8 @@ labels as (
         history.match_status = 'matched'
         and not history.is_duplicate
         and history.labeled_at <= clock.held_after
-        and date_trunc('day', history.event_ts) in (select event_date from stale_dates)
+        and history.event_date in (select event_date from stale_dates)
+        and {{ is_stale('history.event_date', ref('int_label_dates'), 'event_date') }}
 ),
 
 labelled as (
@@ -57,7 +58,9 @@ labelled as (
             and events.model_version = labels.model_version
             and events.role = labels.role
             and events.request_id = labels.request_id
-    where events.status < 400
+    where
+        events.status < 400
+        and {{ is_stale('events.event_date', ref('int_label_dates'), 'event_date') }}
 ),
 
 searched as (

@@ -1,5 +1,8 @@
 -- Grain: one prediction of the dates that int_feature_days has to count in this run: in which bin
 -- each feature of its model is, by the position of the feature.
+{% set cells = as_left_by_last_build('int_prediction_cells') %}
+{% set dates_to_count = 'select event_date from ' ~ cells if cells %}
+
 with
 
 bins as ( -- noqa: ST03
@@ -36,7 +39,7 @@ predictions as (
     from {{ ref('stg_inference_events') }}
     where
         status < 400
-        and event_date in (select event_date from {{ ref('int_prediction_cells') }})
+        and {{ is_one_of('event_date', dates_to_count) }}
 ),
 
 {% for model in monitored_models() %}

@@ -2,13 +2,19 @@
 -- predictions, of the dates that int_feature_days has to count in this run.
 -- depends_on: {{ ref('int_monitored_models') }}
 {% set held = as_left_by_last_build('int_feature_days') if not flags.FULL_REFRESH %}
+{% set where_stale = where_not_held(
+    held, {'event_date': 'dates.event_date', 'revision': 'dates.revision'}
+) %}
+{% set stale_dates %}
+    select event_date from {{ ref('int_feature_dates') }} as dates {{ where_stale }}
+{% endset %}
 
 with
 
 stale_dates as (
     select dates.*
     from {{ ref('int_feature_dates') }} as dates
-    {{ where_not_held(held, {'event_date': 'dates.event_date', 'revision': 'dates.revision'}) }}
+    {{ where_stale }}
 ),
 
 predictions as (
@@ -19,6 +25,7 @@ predictions as (
     inner join stale_dates on events.event_date = stale_dates.event_date
     where
         events.status < 400
+        and {{ is_one_of('events.event_date', stale_dates if held) }}
         and events.model_name in (select model_name from {{ ref('int_monitored_models') }})
 ),
 

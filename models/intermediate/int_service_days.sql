@@ -17,6 +17,7 @@ events as (
         stale_days.revision
     from {{ ref('stg_inference_events') }} as events
     inner join stale_days on events.event_date = stale_days.event_date
+    where {{ is_stale('events.event_date', ref('int_event_dates'), 'event_date') }}
 ),
 
 sliced_events as (

@@ -17,6 +17,7 @@ events as (
         stale_hours.revision
     from {{ ref('stg_inference_events') }} as events
     inner join stale_hours on events.event_hour = stale_hours.event_hour
+    where {{ is_stale('events.event_hour', ref('int_event_hours'), 'event_hour') }}
 )
 
 select

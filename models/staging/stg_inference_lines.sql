@@ -198,6 +198,7 @@ final as (
     select
         file_path,
         line_number,
+        {{ load_number() }} as load_number,
         file_line_count,
         file_problem,
         reject_reason,

@@ -76,6 +76,7 @@ final as (
     select
         file_path,
         line_number,
+        {{ load_number() }} as load_number,
         file_line_count,
         file_problem,
         case
@@ -98,6 +99,8 @@ final as (
         label_number,
         label_text,
         labeled_at,
+        -- Stored, since labels are looked for by it.
+        date_trunc('day', labeled_at)::date as labeled_on,
         {{ hash64(['request_id']) }} as request_hash
     from typed
 )

@@ -1,10 +1,13 @@
 -- Grain: one landing file that is there now, or was when it was last read.
--- Rebuilt by each run; int_ingested_files closes the run by noting what was read, so a run that
--- was killed between the two reads the same files again.
+-- Rebuilt by each run; int_ingested_files closes the run by noting what was read and that the files
+-- are settled. A run that was killed before leaves them unsettled: the next one reads them again,
+-- and forgets those that have gone meanwhile.
 {{ config(materialized='table') }}
 
 {% set inputs = ['inference_events', 'labels'] %}
 {% set ledger = as_left_by_last_build('int_ingested_files') if not flags.FULL_REFRESH %}
+{% set before = as_left_by_last_build('stg_landing_files', 'restricted')
+    if not flags.FULL_REFRESH %}
 
 with
 
@@ -58,7 +61,8 @@ ledger as (
         file_path,
         file_size,
         modified_at,
-        file_revision
+        file_revision,
+        load_number
     from {{ ledger }}
     {% else %}
     select
@@ -66,27 +70,74 @@ ledger as (
         file_path,
         file_size,
         modified_at,
-        file_revision
+        file_revision,
+        null::bigint as load_number
     from revised
     where false
     {% endif %}
 ),
 
+-- What a run that was killed had begun to read, or to forget.
+unsettled as (
+    {% if before %}
+    select
+        input,
+        file_path,
+        file_size,
+        modified_at,
+        load_number
+    from {{ before }}
+    where not is_settled and (is_changed or is_gone)
+    {% else %}
+    select * exclude (file_revision) from ledger where false
+    {% endif %}
+),
+
+known as (
+    select
+        coalesce(ledger.input, unsettled.input) as input,
+        coalesce(ledger.file_path, unsettled.file_path) as file_path,
+        coalesce(ledger.file_size, unsettled.file_size) as file_size,
+        coalesce(ledger.modified_at, unsettled.modified_at) as modified_at,
+        case when unsettled.file_path is null then ledger.file_revision end as file_revision,
+        ledger.load_number
+    from ledger
+    full outer join unsettled
+        on ledger.input = unsettled.input and ledger.file_path = unsettled.file_path
+),
+
+-- The number of this run: later ones are greater, also where a clock was set back.
+loads as (
+    select
+        greatest(
+            {{ (run_started_at.timestamp() * 1000000) | int }},
+            1 + coalesce((select max(load_number) from ledger), 0),
+            1 + coalesce((select max(load_number) from unsettled), 0)
+        ) as load_number
+),
+
 final as (
     select
-        coalesce(revised.input, ledger.input) as input,
-        coalesce(revised.file_path, ledger.file_path) as file_path,
-        coalesce(revised.file_size, ledger.file_size) as file_size,
-        coalesce(revised.modified_at, ledger.modified_at) as modified_at,
-        coalesce(revised.file_revision, ledger.file_revision) as file_revision,
-        (
-            revised.file_revision is not null
-            and revised.file_revision is distinct from ledger.file_revision
-        ) as is_changed,
-        (revised.file_revision is null) as is_gone
+        coalesce(revised.input, known.input) as input,
+        coalesce(revised.file_path, known.file_path) as file_path,
+        coalesce(revised.file_size, known.file_size) as file_size,
+        coalesce(revised.modified_at, known.modified_at) as modified_at,
+        coalesce(revised.file_revision, known.file_revision) as file_revision,
+        coalesce(revised.file_revision <> known.file_revision, known.file_revision is null)
+        and revised.file_revision is not null as is_changed,
+        (revised.file_revision is null) as is_gone,
+        known.file_path is not null as is_known,
+        -- Lines are stored with the number of the run that read them, so that those of one run are
+        -- found without a look at all others.
+        case
+            when revised.file_revision = known.file_revision then known.load_number
+            else loads.load_number
+        end as load_number,
+        false as is_settled
     from revised
-    full outer join ledger
-        on revised.input = ledger.input and revised.file_path = ledger.file_path
+    full outer join known
+        on revised.input = known.input and revised.file_path = known.file_path
+    cross join loads
 )
 
 select * from final
