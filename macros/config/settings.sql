@@ -130,6 +130,32 @@
 {% endmacro %}
 
 
+{# For how many days each kind of data is kept (macros/retention/kept_since.sql); none: for ever. #}
+{% macro retention_days() %}
+    {% set longest = (ml_monitoring.settings().drift_windows_days
+        + ml_monitoring.settings().performance_windows_days) | max %}
+    {% set days = {} %}
+    {% for kind, name, least, why in [
+        ('raw', 'raw_retention_days', 2 * longest,
+            'twice the longest window, so that late labels still count in it'),
+        ('minutes', 'minute_retention_days', 2, 'two days, so that yesterday is whole'),
+        ('windows', 'summary_retention_days', [2 * longest, 62] | max,
+            'two months, and twice the longest window: metrics are compared with the month before'),
+    ] %}
+        {% set given = var(name, none) %}
+        {% if given is not none and (given is not integer or given is sameas true
+              or given is sameas false or given < least) %}
+            {% do ml_monitoring.config_error(name, 'is `' ~ given ~ '`; it must be null or a whole'
+                ~ ' number of days from ' ~ least ~ ' (' ~ why ~ ').',
+                name ~ ': null   # for ever; or ' ~ [least, 90] | max) %}
+        {% endif %}
+        {% do days.update({kind: given}) %}
+    {% endfor %}
+    {% do days.update({'days': days.windows + 2 * longest if days.windows else none}) %}
+    {{ return(days) }}
+{% endmacro %}
+
+
 {% macro landing_path() %}
     {% set given = var('landing_path', 'data/landing') %}
     {% if given is not string or given | trim == '' %}

@@ -13,6 +13,8 @@
     {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
         {% do ml_monitoring.refuse_ambiguous_name() %}
         {% do ml_monitoring.refuse_to_go_back() %}
+        {% do ml_monitoring.refuse_to_lose_history() %}
+        {% do ml_monitoring.refuse_a_baseline_in_closed_days() %}
         {% do ml_monitoring.reset_changed_inputs() %}
     {% endif %}
 {% endmacro %}
@@ -50,32 +52,84 @@
 
 
 {# What is made file by file has columns by the configuration, and names of files by the landing
-   folder. Where these changed, all of it is made anew. The ledger goes first: were the run killed
-   here, the next one must not take the files for read. #}
+   folder. Where these changed, all of it is made anew, except what is of closed days. The ledger
+   goes first: were the run killed here, the next one must not take the files for read. #}
 {% macro reset_changed_inputs() %}
     {% set ledger = ml_monitoring.as_left_by_last_build('int_ingested_files') %}
     {% if ledger %}
         {% set others = run_query(
-            "select count(*) from " ~ ledger ~ " where input_definition <> '"
+            "select count(*) from " ~ ledger ~ " where not is_closed and input_definition <> '"
             ~ ml_monitoring.input_definition() ~ "'").columns[0][0] %}
         {% if not others %}
             {{ return('') }}
         {% endif %}
         {% do log('The configuration of the inputs has changed: every file is read anew.', info=true) %}
-        {% do adapter.drop_relation(ledger) %}
     {% endif %}
-    {% for name, schema in [
-        ('stg_landing_files', 'restricted'),
-        ('stg_inference_lines', 'restricted'), ('stg_label_lines', 'restricted'),
-        ('int_label_history', 'internal'), ('int_affected_requests', 'internal'),
-        ('int_label_dates', 'internal'), ('int_duplicate_lines', 'internal'),
-        ('int_file_hours', 'internal'), ('int_field_issues', 'internal'),
-        ('int_rejected_lines', 'internal'), ('int_rejected_labels', 'internal'),
-        ('int_label_outcomes', 'internal'),
+    {% set is_closed = ml_monitoring.kept_since('raw') is not none %}
+    {% for name, schema, kept in [
+        ('int_ingested_files', 'internal', 'not is_closed'),
+        ('stg_landing_files', 'restricted', none),
+        ('stg_inference_lines', 'restricted', none),
+        ('stg_label_lines', 'restricted', none),
+        ('int_affected_requests', 'internal', none),
+        ('int_label_history', 'internal', none),
+        ('int_label_revisions', 'internal', ml_monitoring.is_kept('event_date')),
+        ('int_label_outcomes', 'internal', 'file_path not in (select file_path from '
+            ~ ledger ~ " where is_closed and input = 'labels')"),
+        ('int_duplicate_lines', 'internal', ml_monitoring.is_kept('ts')),
+        ('int_file_hours', 'internal', ml_monitoring.is_kept('event_hour')),
+        ('int_field_issues', 'internal', ml_monitoring.is_kept('ts')),
+        ('int_rejected_lines', 'internal', ml_monitoring.is_kept('ts')),
     ] %}
         {% set relation = ml_monitoring.as_left_by_last_build(name, schema) %}
-        {% if relation %}
+        {% if relation and is_closed and kept %}
+            {% do run_query('delete from ' ~ relation ~ ' where ' ~ kept) %}
+        {% elif relation %}
             {% do adapter.drop_relation(relation) %}
+        {% endif %}
+    {% endfor %}
+{% endmacro %}
+
+
+{# Once raw events have been dropped, a build from nothing would lose what was computed from them. #}
+{% macro refuse_to_lose_history() %}
+    {% set since = ml_monitoring.kept_since('raw') %}
+    {% if since is none or not flags.FULL_REFRESH %}
+        {{ return('') }}
+    {% endif %}
+    {% if var('lose_history', false) is sameas true %}
+        {% do adapter.drop_relation(ml_monitoring.as_left_by_last_build('retention')) %}
+        {{ return('') }}
+    {% endif %}
+    {{ exceptions.raise_compiler_error(
+        "\n\n  Raw events from before " ~ since ~ " are no longer kept (raw_retention_days), so a"
+        ~ " full refresh would lose all history before that day.\n\n  A plain `dbt build` heals"
+        ~ " whatever has changed since. To lose the history all the same:\n\n"
+        ~ "    dbt build --full-refresh --vars '{lose_history: true}'\n"
+    ) }}
+{% endmacro %}
+
+
+{# A new baseline needs raw events: its bins are made from them. #}
+{% macro refuse_a_baseline_in_closed_days() %}
+    {% set since = ml_monitoring.kept_since('raw') %}
+    {% set periods = ml_monitoring.as_left_by_last_build('int_baseline_periods') %}
+    {% if since is none or not periods %}
+        {{ return('') }}
+    {% endif %}
+    {% for monitored in ml_monitoring.monitored_models() %}
+        {% set version = local_md5(monitored.baseline_definition)[:8] %}
+        {% set start = ml_monitoring.parse_moment(monitored.baseline.start)[:10]
+            if 'start' in monitored.baseline else '0000-00-00' %}
+        {% set frozen = run_query(
+            "select count(*) from " ~ periods ~ " where kind = 'features' and frozen_at is not null"
+            ~ " and model_name = " ~ ml_monitoring.text_literal(monitored.name)
+            ~ " and baseline_version = '" ~ version ~ "'").columns[0][0] %}
+        {% if start < since and not frozen %}
+            {% do ml_monitoring.config_error('monitored_models', 'gives ' ~ monitored.name
+                ~ ' a new baseline that begins before ' ~ since ~ ', the first day of which raw'
+                ~ ' events are still kept (raw_retention_days).',
+                'baseline: {start: "' ~ since ~ '", end: "..."}   # or the definition of before') %}
         {% endif %}
     {% endfor %}
 {% endmacro %}

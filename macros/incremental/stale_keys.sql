@@ -41,6 +41,12 @@
                 {{ 'wanted.revision' if is_final else ml_monitoring.revision_of('wanted.revision') }}
                 = held.revision
         )
+        and {{ ml_monitoring.is_open('held') }}
+        {%- if ml_monitoring.kept_since(ml_monitoring.retention_of('kind')) %}
+        or not {{ ml_monitoring.is_kept(
+            ml_monitoring.retention_of('key') | replace('rows.', 'held.'),
+            ml_monitoring.retention_of('kind')) }}
+        {%- endif %}
     {% endif %}
 {% endmacro %}
 
@@ -51,16 +57,18 @@
         {{ keys | join(', ') }},
         {{ ml_monitoring.revision_of('wanted.revision') }} as revision
     from {{ wanted }} as wanted
-    {% if is_incremental() %}
-    where not exists (
-        select 1
-        from {{ this }} as held
-        where
-            {%- for key in keys %}
-            wanted.{{ key }} = held.{{ key }} {{ 'and' if not loop.last }}
-            {%- endfor %}
-    )
-    {% endif %}
+    where
+        {{ ml_monitoring.is_to_build('wanted') }}
+        {%- if is_incremental() %}
+        and not exists (
+            select 1
+            from {{ this }} as held
+            where
+                {%- for key in keys %}
+                wanted.{{ key }} = held.{{ key }} {{ 'and' if not loop.last }}
+                {%- endfor %}
+        )
+        {%- endif %}
 {% endmacro %}
 
 
@@ -71,7 +79,7 @@
     {% if is_incremental() %}
         select wanted.{{ key }}
         from {{ wanted }} as wanted
-        where not exists (
+        where {{ ml_monitoring.is_to_build('wanted') }} and not exists (
             select 1
             from {{ this }} as held
             where

@@ -23,11 +23,11 @@
 
 
 {# Pre-hook of a table that is made file by file: forget what is of files that are to be read anew
-   or are gone. #}
-{% macro forget_changed_files(input) %}
+   or are gone, as far as it `may_change`. #}
+{% macro forget_changed_files(input, may_change='true') %}
     {% if is_incremental() %}
         delete from {{ this }}
-        where {{ ml_monitoring.is_of_changed_file(input) }}
+        where {{ may_change }} and {{ ml_monitoring.is_of_changed_file(input) }}
     {% endif %}
 {% endmacro %}
 

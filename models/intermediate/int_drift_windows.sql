@@ -69,5 +69,8 @@ inner join day_revisions as dates
     on
         dates.event_date < ends.window_end
         and dates.event_date >= ends.window_end - to_days(2 * ends.days::integer)
-where ends.window_end <= clock.as_of
+where
+    ends.window_end <= clock.as_of
+    and {{ is_kept('ends.window_end', 'windows') }}
+    and {{ is_kept('(ends.window_end - 2 * ends.days::integer)') }}
 group by all

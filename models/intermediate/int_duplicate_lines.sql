@@ -4,7 +4,7 @@
     incremental_strategy='append',
     pre_hook="{% if is_incremental() %}
         delete from {{ this }}
-        where identity_hash in (
+        where {{ is_kept('ts') }} and identity_hash in (
             select identity_hash from {{ ref('int_contested_identities') }}
         )
     {% endif %}",
@@ -34,6 +34,7 @@ ranked as (
         model_name,
         ts,
         row_hash,
+        load_number,
         -- The winner must not depend on arrival: the earliest, then the least content. Equal
         -- content makes an equal winner, wherever it stands.
         row_number() over identity as place,
@@ -66,6 +67,7 @@ select
     model_name,
     ts,
     row_hash,
+    load_number,
     winner_file_path
 from ranked
-where place > 1
+where place > 1 and {{ is_kept('ts') }}

@@ -3,6 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    meta={'retention': {'kind': 'days', 'key': 'rows.event_date', 'raw_key': 'rows.event_date'}},
     pre_hook="{{ forget_stale(ref('int_feature_dates'), ['event_date'], is_final=true) }}",
 ) }}
 -- depends_on: {{ ref('int_feature_dates') }}

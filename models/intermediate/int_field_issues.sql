@@ -2,7 +2,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ forget_changed_files('inference_events') }}",
+    pre_hook="{{ forget_changed_files('inference_events', is_kept('ts')) }}",
 ) }}
 -- depends_on: {{ ref('stg_landing_files') }}
 select

@@ -3,7 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    pre_hook="{{ forget_changed_files('inference_events') }}",
+    pre_hook="{{ forget_changed_files('inference_events', is_kept('event_hour')) }}",
 ) }}
 -- depends_on: {{ ref('stg_landing_files') }}
 
@@ -42,7 +42,13 @@ select
         '(unknown)'
         {% endif %}
     ) as model_name,
-    date_trunc('hour', coalesce(lines.ts, files.ts, files.modified_at)) as event_hour,
+    date_trunc('hour', coalesce(
+        -- What is counted of closed days stays as it is: late lines count with the others.
+        case when {{ is_kept('lines.ts') }} then lines.ts end,
+        files.ts,
+        files.modified_at,
+        timestamp '{{ as_of() }}'
+    )) as event_hour,
     count(*) as line_count,
     count(lines.reject_reason) as rejected_count,
     coalesce(sum(len(lines.field_issues)), 0)::bigint as field_issue_count,

@@ -51,6 +51,7 @@ select
     files.modified_at,
     files.file_revision,
     files.load_number,
+    false as is_closed,
     reports.file_line_count,
     reports.file_problem,
     '{{ input_definition() }}' as input_definition

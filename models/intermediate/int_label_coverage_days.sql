@@ -4,6 +4,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    meta={'retention': {'kind': 'days', 'key': 'rows.event_date', 'raw_key': 'rows.event_date'}},
     pre_hook="{{ forget_stale(ref('int_label_dates'), ['event_date']) }}",
 ) }}
 

@@ -6,7 +6,18 @@
     incremental_strategy='append',
     pre_hook="{% if is_incremental() %}
         delete from {{ this }}
-        where request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+        where
+            request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+            {% if kept_since('raw') %}
+            -- What was matched with events that are gone stays, as long as its file does.
+            and (
+                coalesce({{ is_kept('event_date') }}, true)
+                or label_file_path in (
+                    select file_path from {{ ref('stg_landing_files') }}
+                    where input = 'labels' and is_known and (is_changed or is_gone)
+                )
+            )
+            {% endif %}
     {% endif %}",
 ) }}
 -- depends_on: {{ ref('int_affected_requests') }}
@@ -20,7 +31,7 @@ with
 
 labels as (
     select *
-    from {{ ref('stg_label_lines') }}
+    from {{ ref('stg_label_lines') }} as labels
     where
         line_number > 0
         {% if is_incremental() %}
@@ -28,6 +39,15 @@ labels as (
         and {{ is_one_of('labeled_on', label_dates) }}
         {% endif %}
         and reject_reason is null
+        {% if is_incremental() and kept_since('raw') %}
+        and not exists (
+            select 1
+            from {{ this }} as held
+            where
+                held.label_file_path = labels.file_path
+                and held.label_line_number = labels.line_number
+        )
+        {% endif %}
 ),
 
 -- Those from the future are here too, so that it shows when their time has come.

@@ -11,8 +11,7 @@
     select event_date
     from {{ ref('int_label_history') }}
     where
-        event_date is not null
-        {{ 'and ' ~ affected if is_incremental() }}
+        event_date is not null {{ 'and ' ~ affected if is_incremental() }}
     {% if is_incremental() %}
     union
     select event_date

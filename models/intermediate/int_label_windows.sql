@@ -28,5 +28,8 @@ inner join {{ ref('int_label_dates') }} as dates
     on
         dates.event_date < ends.window_end
         and dates.event_date >= ends.window_end - to_days(ends.days::integer)
-where ends.window_end <= clock.as_of
+where
+    ends.window_end <= clock.as_of
+    and {{ is_kept('ends.window_end', 'windows') }}
+    and {{ is_kept('(ends.window_end - ends.days::integer)') }}
 group by all

@@ -5,7 +5,10 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    meta={'settings': ['calibration_bins']},
+    meta={
+        'settings': ['calibration_bins'],
+        'retention': {'kind': 'days', 'key': 'rows.event_date', 'raw_key': 'rows.event_date'},
+    },
     pre_hook="{{ forget_stale(ref('int_label_dates'), ['event_date']) }}",
 ) }}
 

@@ -1,12 +1,16 @@
 -- Grain: one combination of event_date, model_name, model_version, role and slice values that has
 -- predictions, of the dates that int_feature_days has to count in this run.
+{{ config(meta={
+    'retention': {'kind': 'days', 'key': 'rows.event_date', 'raw_key': 'rows.event_date'}
+}) }}
 -- depends_on: {{ ref('int_monitored_models') }}
 {% set held = as_left_by_last_build('int_feature_days') if not flags.FULL_REFRESH %}
 {% set where_stale = where_not_held(
     held, {'event_date': 'dates.event_date', 'revision': 'dates.revision'}
 ) %}
 {% set stale_dates %}
-    select event_date from {{ ref('int_feature_dates') }} as dates {{ where_stale }}
+    select event_date from {{ ref('int_feature_dates') }} as dates
+    {{ where_stale }} and {{ is_to_build('dates') }}
 {% endset %}
 
 with
@@ -14,7 +18,7 @@ with
 stale_dates as (
     select dates.*
     from {{ ref('int_feature_dates') }} as dates
-    {{ where_stale }}
+    {{ where_stale or 'where true' }} and {{ is_to_build('dates') }}
 ),
 
 predictions as (

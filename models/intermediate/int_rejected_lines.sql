@@ -8,7 +8,8 @@
         where
             input = 'inference_events' and {{ is_of_changed_file('inference_events') }}
             or input = 'labels' and {{ is_of_changed_file('labels') }}
-            or request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+            or {{ is_kept('ts') }}
+            and request_hash in (select request_hash from {{ ref('int_affected_requests') }})
     {% endif %}",
 ) }}
 -- depends_on: {{ ref('stg_landing_files') }}
@@ -49,7 +50,8 @@ labels as (
     from {{ ref('int_label_history') }}
     where
         match_status in ('ambiguous_model', 'invalid_label')
-        {{ 'and ' ~ affected if is_incremental() }}
+        and {{ affected if is_incremental() else true }}
+        and {{ is_kept('labeled_at') }}
 )
 
 select

@@ -53,5 +53,8 @@ select
         'event_hour', 'revision', 'least(as_of, bucket + step)',
     ]))) }} as revision
 from hours
-where bucket <= as_of
+where
+    bucket <= as_of
+    and {{ is_kept('bucket', 'windows') }}
+    and (minutes >= 60 or {{ is_kept("(bucket - interval '1 hour')", 'minutes') }})
 group by all

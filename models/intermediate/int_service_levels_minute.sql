@@ -3,6 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    meta={'retention': {'kind': 'minutes', 'key': 'rows.event_hour'}},
     pre_hook="{{ forget_stale(ref('int_service_calendar'), ['event_hour']) }}",
 ) }}
 

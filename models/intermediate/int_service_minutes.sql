@@ -2,6 +2,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    meta={'retention': {'kind': 'minutes', 'key': 'rows.event_hour', 'raw_key': 'rows.event_hour'}},
     pre_hook="{{ forget_stale(ref('int_event_hours'), ['event_hour']) }}",
 ) }}
 

@@ -177,6 +177,9 @@ judged as (
             when not has_status then 'missing_status'
             when coalesce(status, 0) not between 100 and 599 or status % 1 <> 0
                 then 'invalid_status'
+            {% if kept_since('raw') %}
+            when not {{ is_kept('ts') }} then 'after_retention'
+            {% endif %}
         end as reject_reason,
         case
             when has_latency_ms then {{ number_issue('latency_ms', 'true', 0, '1e9') }}

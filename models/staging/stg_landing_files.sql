@@ -62,7 +62,8 @@ ledger as (
         file_size,
         modified_at,
         file_revision,
-        load_number
+        load_number,
+        is_closed
     from {{ ledger }}
     {% else %}
     select
@@ -71,7 +72,8 @@ ledger as (
         file_size,
         modified_at,
         file_revision,
-        null::bigint as load_number
+        null::bigint as load_number,
+        false as is_closed
     from revised
     where false
     {% endif %}
@@ -89,7 +91,7 @@ unsettled as (
     from {{ before }}
     where not is_settled and (is_changed or is_gone)
     {% else %}
-    select * exclude (file_revision) from ledger where false
+    select * exclude (file_revision, is_closed) from ledger where false
     {% endif %}
 ),
 
@@ -100,7 +102,8 @@ known as (
         coalesce(ledger.file_size, unsettled.file_size) as file_size,
         coalesce(ledger.modified_at, unsettled.modified_at) as modified_at,
         case when unsettled.file_path is null then ledger.file_revision end as file_revision,
-        ledger.load_number
+        ledger.load_number,
+        coalesce(ledger.is_closed, false) as is_closed
     from ledger
     full outer join unsettled
         on ledger.input = unsettled.input and ledger.file_path = unsettled.file_path
@@ -124,15 +127,19 @@ final as (
         coalesce(revised.modified_at, known.modified_at) as modified_at,
         coalesce(revised.file_revision, known.file_revision) as file_revision,
         coalesce(revised.file_revision <> known.file_revision, known.file_revision is null)
-        and revised.file_revision is not null as is_changed,
-        (revised.file_revision is null) as is_gone,
+        and revised.file_revision is not null
+        -- What is closed may vanish, and is not read again in another configuration.
+        and not (
+            coalesce(known.is_closed, false)
+            and revised.file_size = known.file_size
+            and revised.modified_at is not distinct from known.modified_at
+        ) as is_changed,
+        (revised.file_revision is null and not known.is_closed) as is_gone,
         known.file_path is not null as is_known,
         -- Lines are stored with the number of the run that read them, so that those of one run are
         -- found without a look at all others.
-        case
-            when revised.file_revision = known.file_revision then known.load_number
-            else loads.load_number
-        end as load_number,
+        case when is_changed or is_gone then loads.load_number else known.load_number end
+            as load_number,
         false as is_settled
     from revised
     full outer join known

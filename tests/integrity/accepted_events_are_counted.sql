@@ -3,9 +3,19 @@
 with
 
 files as (
-    select coalesce(sum(accepted_count), 0) as event_count
-    from {{ ref('ingestion_reconciliation') }}
-    where input = 'inference_events'
+    select
+        (select coalesce(sum(valid_count), 0) from {{ ref('int_file_hours') }})
+        - (
+            select count(*)
+            from {{ ref('int_duplicate_lines') }} as duplicates
+            cross join {{ ref('int_as_of') }} as clock
+            where duplicates.ts <= clock.held_after
+        )
+        - (
+            select coalesce(sum(held_count), 0)
+            from {{ ref('int_held_lines') }}
+            where input = 'inference_events'
+        ) as event_count
 ),
 
 days as (

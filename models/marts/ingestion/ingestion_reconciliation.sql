@@ -1,13 +1,23 @@
 -- Grain: one landing file (or day of an input relation), and what became of its lines.
 with
 
+-- Of a file that was read again, what had been counted of closed days is another reading's.
+files as (
+    select * from {{ ref('int_ingested_files') }}
+),
+
 event_lines as (
     select
-        file_path,
-        sum(valid_count)::bigint as valid_count,
-        sum(rejected_count)::bigint as rejected_count
-    from {{ ref('int_file_hours') }}
-    group by file_path
+        hours.file_path,
+        sum(hours.valid_count)::bigint as valid_count,
+        sum(hours.rejected_count)::bigint as rejected_count
+    from {{ ref('int_file_hours') }} as hours
+    inner join files
+        on
+            hours.file_path = files.file_path
+            and hours.load_number = files.load_number
+            and files.input = 'inference_events'
+    group by hours.file_path
 ),
 
 duplicates as (
@@ -16,6 +26,11 @@ duplicates as (
         count(*) as duplicate_count
     from {{ ref('int_duplicate_lines') }} as duplicates
     cross join {{ ref('int_as_of') }} as clock
+    inner join files
+        on
+            duplicates.file_path = files.file_path
+            and duplicates.load_number = files.load_number
+            and files.input = 'inference_events'
     where duplicates.ts <= clock.held_after
     group by duplicates.file_path
 ),
@@ -77,6 +92,6 @@ select
     coalesce(outcomes.{{ outcome }}_count, 0)::bigint as {{ outcome }}_count,
     {% endfor %}
     files.file_problem
-from {{ ref('int_ingested_files') }} as files
+from files
 left join outcomes
     on files.input = outcomes.input and files.file_path = outcomes.file_path
