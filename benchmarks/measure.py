@@ -134,7 +134,7 @@ def save(part: str, key: str, figures: dict, folder: Path) -> None:
     """Put the figures of a part into results.json, beside those of other parts and sizes."""
     path = folder / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
-    results.setdefault(part, {})[key] = {"machine": machine(), **figures}
+    results.setdefault(part, {})[key] = figures
     path.write_text(json.dumps(results, indent=2) + "\n")
 
 
@@ -156,9 +156,10 @@ def run_part(
     """Measure a part, save its figures and print its report; returns the exit code."""
     arguments.folder = arguments.folder.resolve()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in machine().items()))
+    facts = machine()
+    print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
     try:
-        figures = measure(arguments)
+        figures = {"machine": facts, **measure(arguments)}
     except BenchmarkError as error:
         print(f"{part} was left out: {error}", file=sys.stderr, flush=True)
         return 1
