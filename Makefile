@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay summary lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay summary bench lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -43,6 +43,9 @@ test-integration: $(VENV)/.installed
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \
 		--schedules $(or $(SCHEDULES),40) --kills $(or $(KILLS),100)
+
+bench: $(VENV)/.installed ## Time and memory, against plain SQL and peers: make bench EVENTS=1000000 PARTS="raw_sql peers"
+	$(BIN)/python -m benchmarks --events $(or $(EVENTS),1000000) $(if $(PARTS),--parts $(PARTS))
 
 lint: $(VENV)/.installed ## Python, SQL and YAML style
 	$(BIN)/ruff check .

@@ -1,34 +1,41 @@
-"""Run dbt on generated events and measure it: what the benchmarks share."""
+"""Run dbt on generated events and measure it: what the parts that build share."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import shutil
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.generate_events import MODEL
+from benchmarks.generate_events import MODEL, START, write_days
+from benchmarks.measure import (
+    PROJECT,
+    BenchmarkError,
+    Process,
+    require_disk,
+    run_process,
+    say,
+    size_of,
+)
 
-PROJECT = Path(__file__).parents[1]
 DBT = Path(sys.executable).with_name("dbt")
+DAYS = 30
+#: Five days after the last event: nearly all labels have come.
+AS_OF = f"{START + timedelta(days=DAYS + 5):%Y-%m-%d}"
+#: dbt build as a schedule runs it.
+BUILD = ["build", "--exclude-resource-type", "unit_test"]
 
 
 @dataclass
-class Measured:
+class Measured(Process):
     """What one dbt command took.
 
     Attributes
     ----------
-    exit_code : int
-    wall : float
-        Seconds from start to end.
-    peak : float
-        GiB of memory at most.
     disk : float
         GiB of the database afterwards.
     models : dict of str to float
@@ -37,12 +44,9 @@ class Measured:
         Seconds of all tests, on all threads.
     """
 
-    exit_code: int
-    wall: float
-    peak: float
-    disk: float
-    models: dict[str, float]
-    tests: float
+    disk: float = 0.0
+    models: dict[str, float] = field(default_factory=dict)
+    tests: float = 0.0
 
     def print(self, title: str, count: int = 15) -> None:
         """Print the figures and the models that took longest."""
@@ -53,6 +57,28 @@ class Measured:
         for name, seconds in sorted(self.models.items(), key=lambda item: -item[1])[:count]:
             print(f"  {seconds:6.1f} s  {name}")
         sys.stdout.flush()
+
+
+def landing_of(folder: Path, events: int, file_format: str = "jsonl") -> Path:
+    """Return the landing files of so many events over 30 days, made if they are not there yet."""
+    landing = folder / f"{events}_events" / file_format
+    finished = landing.with_suffix(".finished")
+    if not finished.exists():
+        require_disk(folder, events * 1500 / 2**30 + 0.5, f"A build of {events:,} events")
+        say(f"writing {events:,} events as {file_format}")
+        shutil.rmtree(landing, ignore_errors=True)
+        write_days(landing, 0, DAYS, events, file_format=file_format)
+        finished.touch()
+    return landing
+
+
+def new_database(folder: Path) -> Path:
+    """Make a database for a build from nothing; what was in its folder is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    database = folder / "warehouse.duckdb"
+    prepare(database)
+    return database
 
 
 def prepare(database: Path) -> None:
@@ -66,7 +92,7 @@ def prepare(database: Path) -> None:
             connection.execute(f"create table own.{name} ({fields})")
 
 
-def run_dbt(command: list[str], database: Path, landing: Path, as_of: str) -> Measured:
+def run_dbt(command: list[str], database: Path, landing: Path, as_of: str = AS_OF) -> Measured:
     """Run a dbt command on a prepared database; target and logs go beside it."""
     config = {
         "monitored_models": [MODEL],
@@ -76,36 +102,27 @@ def run_dbt(command: list[str], database: Path, landing: Path, as_of: str) -> Me
         "deployments_relation": "own.deployments",
     }
     folder = database.parent
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [
-            DBT,
-            "--quiet",
-            *command,
-            "--vars",
-            json.dumps(config),
-            "--target-path",
-            folder / "target",
-            "--log-path",
-            folder / "logs",
-        ],
-        cwd=PROJECT,
-        env=os.environ | {"ML_MONITORING_PATH": str(database)},
+    paths = ["--target-path", folder / "target", "--log-path", folder / "logs"]
+    results_file = folder / "target" / "run_results.json"
+    results_file.unlink(missing_ok=True)
+    process = run_process(
+        [DBT, "--quiet", *command, "--vars", json.dumps(config), *paths],
+        environment={"ML_MONITORING_PATH": str(database)},
     )
-    # The usage of this child alone: getrusage would give the most of all children.
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    if process.exit_code:
+        raise BenchmarkError(
+            f"dbt {' '.join(command)} ended with exit code {process.exit_code}; "
+            f"{folder / 'logs' / 'dbt.log'} says why."
+        )
+    results = json.loads(results_file.read_text())["results"] if results_file.exists() else []
     models = {
         result["unique_id"].split(".")[-1]: result["execution_time"]
         for result in results
         if result["unique_id"].startswith("model.")
     }
     return Measured(
-        exit_code=os.waitstatus_to_exitcode(status),
-        wall=wall,
-        peak=usage.ru_maxrss / 2**20,
-        disk=database.stat().st_size / 2**30,
+        **vars(process),
+        disk=size_of(database),
         models=models,
         tests=sum(result["execution_time"] for result in results) - sum(models.values()),
     )
