@@ -28,7 +28,8 @@
             ~ " set kept_since = greatest(kept_since, excluded.kept_since)") %}
     {% endfor %}
     {% if wanted.raw %}
-        {% do ml_monitoring.drop_raw_lines(ml_monitoring.kept_since('raw')) %}
+        {% do ml_monitoring.drop_raw_lines(run_query(
+            "select kept_since::varchar from " ~ retention ~ " where kind = 'raw'").columns[0][0]) %}
     {% endif %}
     {{ return('') }}
 {% endmacro %}
@@ -55,7 +56,8 @@
                     max(coalesce(event_date, labeled_at::date)) as last_date
                 from " ~ history ~ " group by all
                 union all
-                select file_path, max(labeled_on) as last_date from " ~ labels ~ " group by all
+                select file_path, max(labeled_on) as last_date from " ~ labels ~ "
+                where reject_reason is not null or line_number = 0 group by all
             ) group by all
         ) as files
         where ledger.input = files.input and ledger.file_path = files.file_path

@@ -21,6 +21,7 @@
     {% endif %}",
 ) }}
 -- depends_on: {{ ref('int_affected_requests') }}
+-- depends_on: {{ ref('stg_landing_files') }}
 {% set affected = 'request_hash in (select request_hash from '
     ~ ref('int_affected_requests') ~ ')' %}
 {% set label_dates = 'select labeled_on from ' ~ ref('stg_label_lines') ~ ' where ' ~ affected %}
