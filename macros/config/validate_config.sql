@@ -6,6 +6,7 @@
     {% do ml_monitoring.max_clock_skew_minutes() %}
     {% do ml_monitoring.settings() %}
     {% do ml_monitoring.landing_path() %}
+    {% do ml_monitoring.is_publishing() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
                     'deployments_relation'] %}
         {% do ml_monitoring.relation_var(name) %}

@@ -12,6 +12,7 @@
     {% endif %}
     {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
         {% do ml_monitoring.refuse_ambiguous_name() %}
+        {% do ml_monitoring.check_publishing() %}
         {% do ml_monitoring.refuse_to_go_back() %}
         {% do ml_monitoring.reset_changed_inputs() %}
     {% endif %}
