@@ -99,7 +99,7 @@ class DoubleBuffer:
         if not is_empty and self.published.exists():
             # Half a copy must not have the name of the spare.
             shutil.copyfile(self.published, self._partial)
-            os.replace(self._partial, self.spare)
+            self._partial.replace(self.spare)
         self._attach(self.spare, SPARE)
 
     def swap(self) -> None:
@@ -123,11 +123,11 @@ class DoubleBuffer:
         with contextlib.suppress(OSError):
             os.link(self.published, self._previous)
         try:
-            os.replace(self.spare, self.published)
+            self.spare.replace(self.published)
         except PermissionError as error:
             raise HeldFileError(str(error)) from error
         with contextlib.suppress(FileNotFoundError):
-            os.replace(self._previous, self.spare)
+            self._previous.replace(self.spare)
 
     def detach(self) -> None:
         """Let go of both files, and remove what only this or a killed process needed."""
