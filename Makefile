@@ -69,4 +69,4 @@ lock: ## Lock the dependencies anew (needs uv)
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays *.duckdb *.duckdb.wal
+	rm -rf target logs data replays *.duckdb *.duckdb.* .*.duckdb .*.duckdb.*

@@ -183,3 +183,14 @@
         identifier=parts[-1],
     )) }}
 {% endmacro %}
+
+
+{# Whether the public tables are also published to a file of their own. #}
+{% macro is_publishing() %}
+    {% set given = var('publish', true) %}
+    {% if given is not sameas true and given is not sameas false %}
+        {% do ml_monitoring.config_error('publish', 'is `' ~ given
+            ~ '`; it must be true or false.', 'publish: true') %}
+    {% endif %}
+    {{ return(given) }}
+{% endmacro %}

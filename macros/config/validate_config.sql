@@ -7,6 +7,7 @@
     {% do ml_monitoring.settings() %}
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}
+    {% do ml_monitoring.is_publishing() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
                     'deployments_relation'] %}
         {% do ml_monitoring.relation_var(name) %}

@@ -1,5 +1,7 @@
 -- Grain: one deployment of a model version in a role, as the seed or the user's relation has it,
 -- typed, with what is wrong with it in words. deployed_to is null while it goes on.
+{{ config(schema='internal', materialized='table') }}
+
 with
 
 given as (

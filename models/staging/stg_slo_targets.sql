@@ -1,5 +1,6 @@
 -- Grain: one SLO target, as the seed or the user's relation has it, typed, with what is wrong
 -- with it in words. A target with a problem judges nothing; a test fails until it is mended.
+{{ config(schema='internal', materialized='table') }}
 {% set service = text_literals(service_metrics()) %}
 {% set quality = text_literals(metrics_of(['data_quality'])) %}
 {% set drift = text_literals(metrics_of(['feature_drift'])) %}

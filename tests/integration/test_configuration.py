@@ -101,6 +101,8 @@ WRONG_VARS = [
     ({"min_samples": False}, "min_samples", "whole number from 1"),
     ({"min_samples_per_class": 0}, "min_samples_per_class", "whole number from 1"),
     ({"labels_relation": "a.b.c.d"}, "labels_relation", "must name a relation"),
+    ({"publish": "yes"}, "publish", "true or false"),
+    ({"publish": 1}, "publish", "true or false"),
 ]
 
 
@@ -250,7 +252,7 @@ def test_wrong_targets_are_named_with_the_reason(tmp_path):
     build = warehouse.dbt("run", "--select", "+stg_slo_targets")
     assert build.exit_code == 0, build.end
     found = dict(
-        warehouse.query("select slo_name, problem from ml_monitoring_restricted.stg_slo_targets")
+        warehouse.query("select slo_name, problem from ml_monitoring_internal.stg_slo_targets")
     )
     for number, (change, problem) in enumerate(WRONG_TARGETS):
         name = change.get("slo_name", f"wrong {number}")
@@ -272,7 +274,7 @@ def test_targets_may_do_without_the_column_comparison(tmp_path):
     build = warehouse.dbt("run", "--select", "+stg_slo_targets")
     assert build.exit_code == 0, build.end
     found = warehouse.query(
-        "select slo_name, comparison, problem from ml_monitoring_restricted.stg_slo_targets"
+        "select slo_name, comparison, problem from ml_monitoring_internal.stg_slo_targets"
     )
     assert found == [("errors", "baseline", None)]
 

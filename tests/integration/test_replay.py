@@ -56,7 +56,7 @@ def test_replay_equals_a_build_from_what_had_arrived(demo_landing, tmp_path):
     build = warehouse.build()
     assert build.exit_code == replay.returncode
 
-    (database,) = (tmp_path / "replays").glob("*/*.duckdb")
+    (database,) = (tmp_path / "replays").glob("*/warehouse.duckdb")
     replayed = Warehouse(tmp_path / "replayed")
     replayed.execute("drop schema own cascade")
     shutil.copy(database, replayed.database)

@@ -63,6 +63,7 @@ class Warehouse:
             "as_of": "2024-02-01",
             "slo_targets_relation": "own.slo_targets",
             "deployments_relation": "own.deployments",
+            "publish": False,
         } | self.vars
         self.execute("create schema if not exists own")
         self.own("slo_targets", TARGET, [])
@@ -75,6 +76,10 @@ class Warehouse:
     @property
     def database(self) -> Path:
         return self.folder / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.folder / "warehouse_published.duckdb"
 
     def write(self, path: str, records: list[Any]) -> Path:
         """Write records, or lines that are text already, to a .jsonl or .jsonl.gz file."""
