@@ -80,7 +80,8 @@
         ('int_duplicate_lines', 'internal', ml_monitoring.is_kept('ts')),
         ('int_file_hours', 'internal', ml_monitoring.is_kept('event_hour')),
         ('int_field_issues', 'internal', ml_monitoring.is_kept('ts')),
-        ('int_rejected_lines', 'internal', ml_monitoring.is_kept('ts')),
+        ('int_rejected_lines', 'internal', '(input, file_path) not in'
+            ~ ' (select (input, file_path) from ' ~ ledger ~ ' where is_closed)'),
     ] %}
         {% set relation = ml_monitoring.as_left_by_last_build(name, schema) %}
         {% if relation and is_closed and kept %}

@@ -144,7 +144,10 @@ def test_what_comes_late_for_closed_days_counts_nothing(closed):
 
 def test_another_configuration_leaves_closed_days(closed):
     """Open days follow the new configuration, closed ones keep what was computed."""
-    _, _, kept = closed
+    landing, _, kept = closed
+    # Read anew, the line of a closed day is rejected, and the other would win.
+    for pair in landing.glob("inference_events/pair-*"):
+        pair.unlink()
     run(kept, 11, **RETENTION)
     before = snapshot(kept)
     model = VARS["monitored_models"][0] | {
@@ -163,11 +166,13 @@ def test_another_configuration_leaves_closed_days(closed):
     assert days(after, closed=True) == days(before, closed=True) != []
     assert days(before, closed=False, slice_key="country")
     assert not days(after, closed=False, slice_key="country")
-    assert days(after, closed=False, slice_key="all") == days(before, closed=False, slice_key="all")
+    # Which of two lines of one moment wins depends on all declared content.
+    assert [row[:9] for row in days(after, closed=False, slice_key="all")] == [
+        row[:9] for row in days(before, closed=False, slice_key="all")
+    ]
     run(kept, 11, **RETENTION)
     again = snapshot(kept)
-    changed = set(differing(again, before)) - {"ingestion_reconciliation", "label_coverage"}
-    assert changed == set()
+    assert differing(again, before) == []
 
 
 def test_a_full_refresh_is_refused(closed):
