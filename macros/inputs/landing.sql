@@ -63,7 +63,10 @@
             list(file_path order by file_path)
         )
         from {{ ref('stg_landing_files') }}
-        where input = '{{ input }}' and not is_gone {{ 'and is_changed' if is_incremental() }}
+        where
+            input = '{{ input }}'
+            and not is_gone
+            and {{ 'is_changed' if is_incremental() else 'not is_closed' }}
     {% endif %}
 {% endmacro %}
 
@@ -86,7 +89,7 @@
             on
                 days.file_path = files.file_path
                 and files.input = '{{ input }}'
-                {{ 'and files.is_changed' if is_incremental() }}
+                and files.{{ 'is_changed' if is_incremental() else 'is_closed is false' }}
         union all
         select
             days.file_path,
@@ -99,7 +102,7 @@
             on
                 days.file_path = files.file_path
                 and files.input = '{{ input }}'
-                {{ 'and files.is_changed' if is_incremental() }}
+                and files.{{ 'is_changed' if is_incremental() else 'is_closed is false' }}
         group by days.file_path
     {% endif %}
 {% endmacro %}

@@ -82,6 +82,17 @@ def snapshot(warehouse):
     return tables
 
 
+def differences(tables, found, expected):
+    """Some rows of each table that only one of the two has."""
+    lines = []
+    for table in tables:
+        stepwise, at_once = map(str, found[table]), map(str, expected[table])
+        stepwise, at_once = set(stepwise), set(at_once)
+        lines.append(f"{table}: only step by step {sorted(stepwise - at_once)[:3]}")
+        lines.append(f"{table}: only at once {sorted(at_once - stepwise)[:3]}")
+    return "\n".join(lines)
+
+
 def set_targets(warehouse, targets=TARGETS):
     warehouse.own("slo_targets", TARGET, targets)
 

@@ -6,7 +6,14 @@ import shutil
 
 import pytest
 
-from tests.integration.schedules import PUBLIC, labels_of, set_targets, snapshot, traffic
+from tests.integration.schedules import (
+    PUBLIC,
+    differences,
+    labels_of,
+    set_targets,
+    snapshot,
+    traffic,
+)
 from tests.integration.warehouse import MODEL, Warehouse, event, label
 
 VARS = {
@@ -172,7 +179,7 @@ def test_another_configuration_leaves_closed_days(closed):
     ]
     run(kept, 11, **RETENTION)
     again = snapshot(kept)
-    assert differing(again, before) == []
+    assert differing(again, before) == [], differences(differing(again, before), again, before)
 
 
 def test_a_full_refresh_is_refused(closed):

@@ -12,6 +12,7 @@ from tests.integration.schedules import (
     PUBLIC,
     advance,
     build_at_once,
+    differences,
     prepare,
     snapshot,
 )
@@ -65,14 +66,3 @@ def test_any_schedule_equals_at_once(schedule_count):
     print(f"\n{len(compared)} schedules, {sum(compared)} rows of public tables compared")
     assert len(compared) >= schedule_count
     assert max(compared) > 500
-
-
-def differences(tables, found, expected):
-    """Some rows of each table that only one of the two has."""
-    lines = []
-    for table in tables:
-        stepwise, at_once = map(str, found[table]), map(str, expected[table])
-        stepwise, at_once = set(stepwise), set(at_once)
-        lines.append(f"{table}: only step by step {sorted(stepwise - at_once)[:3]}")
-        lines.append(f"{table}: only at once {sorted(at_once - stepwise)[:3]}")
-    return "\n".join(lines)
