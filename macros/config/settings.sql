@@ -28,8 +28,10 @@
 {% endmacro %}
 
 
+{# The variable of the environment stands in for the var: dbt parses the project anew where
+   `--vars` are other than those of the run before, which takes longer than a streaming run. #}
 {% macro as_of() %}
-    {% set given = var('as_of', none) %}
+    {% set given = env_var('ML_MONITORING_AS_OF', '') or var('as_of', none) %}
     {% if given is none %}
         {{ return(run_started_at.strftime('%Y-%m-%d %H:%M:%S')) }}
     {% endif %}
@@ -44,6 +46,11 @@
 
 {% macro max_clock_skew_minutes() %}
     {{ return(ml_monitoring.whole_number_var('max_clock_skew_minutes', 60, 0)) }}
+{% endmacro %}
+
+
+{% macro streaming_lookback_minutes() %}
+    {{ return(ml_monitoring.whole_number_var('streaming_lookback_minutes', 60, 1)) }}
 {% endmacro %}
 
 
