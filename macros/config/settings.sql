@@ -28,10 +28,10 @@
 {% endmacro %}
 
 
-{# The variable of the environment stands in for the var: dbt parses the project anew where
-   `--vars` are other than those of the run before, which takes longer than a streaming run. #}
+{# The variable of the environment goes before the var: where `--vars` are not those of the run
+   before, dbt parses the whole project anew. What parsing does not ask for can differ at no cost. #}
 {% macro as_of() %}
-    {% set given = env_var('ML_MONITORING_AS_OF', '') or var('as_of', none) %}
+    {% set given = (env_var('ML_MONITORING_AS_OF', '') if execute else '') or var('as_of', none) %}
     {% if given is none %}
         {{ return(run_started_at.strftime('%Y-%m-%d %H:%M:%S')) }}
     {% endif %}

@@ -2,7 +2,8 @@
 
 {# The first minute that the run keeps up to date. #}
 {% macro streaming_start() %}
-    {{ return(ml_monitoring.as_of_plus(-ml_monitoring.streaming_lookback_minutes())[:-4] ~ ":00'") }}
+    {% set moment = ml_monitoring.as_of_plus(-ml_monitoring.streaming_lookback_minutes()) %}
+    {{ return(moment[:-4] ~ ":00'") }}
 {% endmacro %}
 
 
@@ -15,8 +16,9 @@
 {# A file holds nothing that is later than its last change, but for clocks that are ahead: one that
    was last changed before this has nothing that the run asks for. #}
 {% macro streaming_files_since() %}
-    {{ return(ml_monitoring.as_of_plus(
-        -ml_monitoring.streaming_lookback_minutes() - ml_monitoring.max_clock_skew_minutes() - 1)) }}
+    {% set minutes = ml_monitoring.streaming_lookback_minutes()
+        + ml_monitoring.max_clock_skew_minutes() + 1 %}
+    {{ return(ml_monitoring.as_of_plus(-minutes)) }}
 {% endmacro %}
 
 

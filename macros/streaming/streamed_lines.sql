@@ -1,6 +1,6 @@
-{# Pre-hook of stg_streamed_lines: forget what has left the lookback, and the lines of files that
-   are to be read anew or are gone. The lines that repeat one that leaves go with it: they have lost
-   to it, and must not come back as winners. #}
+{# Hooks of stg_streamed_lines. Before: forget the lines of files that are to be read anew or are
+   gone, what the ledger need not know any more, and what repeats a line that leaves the lookback in
+   this run: it has lost to it and must not come back as a winner. After: forget those that leave. #}
 {% macro forget_streamed_lines() %}
     {% if is_incremental() and ml_monitoring.is_streaming_run() %}
         delete from {{ this }}
@@ -8,20 +8,32 @@
             {%- if ml_monitoring.input_relation('inference_events') %}
             true
             {%- else %}
-            ts < {{ ml_monitoring.streaming_start() }}
-            or identity_hash in (
-                select identity_hash from {{ this }} where ts < {{ ml_monitoring.streaming_start() }}
+            modified_at < {{ ml_monitoring.streaming_files_since() }}
+            or coalesce(ts >= {{ ml_monitoring.streaming_start() }}, true) and (
+                file_path in (select file_path from {{ ref('stg_streamed_files') }})
+                or identity_hash in ({{ ml_monitoring.identities_that_leave(this) }})
             )
-            or file_path in (select file_path from {{ ref('stg_streamed_files') }})
-            or modified_at < {{ ml_monitoring.streaming_files_since() }}
             {%- endif %}
     {% endif %}
 {% endmacro %}
 
+{% macro forget_what_left() %}
+    {% if is_incremental() and ml_monitoring.is_streaming_run() %}
+        delete from {{ this }} where ts < {{ ml_monitoring.streaming_start() }}
+    {% endif %}
+{% endmacro %}
+
+{% macro identities_that_leave(lines) -%}
+    select leaving.identity_hash
+    from {{ lines }} as leaving
+    where leaving.ts < {{ ml_monitoring.streaming_start() }}
+{%- endmacro %}
+
 
 {# Pre-hook: tell the reader which files to stream. A main build asks for none. #}
 {% macro plan_streaming() %}
-    {% if ml_monitoring.is_streaming_run() and not ml_monitoring.input_relation('inference_events') %}
+    {% if ml_monitoring.is_streaming_run()
+          and not ml_monitoring.input_relation('inference_events') %}
         select landing_plan(
             'streamed_events',
             {{ ml_monitoring.text_literal(ml_monitoring.landing_path()) }},

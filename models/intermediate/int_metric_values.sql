@@ -3,17 +3,6 @@
 
 with
 
--- A main build judges what it has read itself: not what streaming runs add to the public table.
-main_minutes as ( -- noqa: ST03
-    select
-        *,
-        'all' as slice_key,
-        'all' as slice_value,
-        '1m' as window_size,
-        window_start + interval '1 minute' as window_end
-    from {{ ref('int_service_levels_minute') }}
-),
-
 metrics as (
     {% for home in metric_homes() %}
     {% set home_loop = loop %}
@@ -31,7 +20,20 @@ metrics as (
         {{ (home.bounds or {}).get(metric, 'null') }}::double as bin_bound,
         {{ (home.status or 'data_status') if home.data_status else "'ok'" }} as table_status,
         '{{ home.table }}' as home_table
-    from {{ 'main_minutes' if home.table == 'service_levels_minute' else ref(home.table) }}
+    {% if home.table == 'service_levels_minute' %}
+    -- Those of the main build alone: it judges nothing that streaming runs add to the table.
+    from (
+        select
+            *,
+            'all' as slice_key,
+            'all' as slice_value,
+            '1m' as window_size,
+            window_start + interval '1 minute' as window_end
+        from {{ ref('int_service_levels_minute') }}
+    )
+    {% else %}
+    from {{ ref(home.table) }}
+    {% endif %}
     {{ 'where ' ~ home.where if home.where }}
     {{ 'union all' if not (loop.last and home_loop.last) }}
     {% endfor %}

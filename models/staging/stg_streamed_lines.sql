@@ -6,6 +6,7 @@
     incremental_strategy='append',
     tags=['streaming'],
     pre_hook=["{{ forget_streamed_lines() }}", "{{ plan_streaming() }}"],
+    post_hook="{{ forget_what_left() }}",
 ) }}
 -- depends_on: {{ ref('stg_streamed_files') }}
 
@@ -56,7 +57,7 @@ typed_rows as (
 ),
 
 typed as (
-    select * from typed_lines
+    select * from typed_lines -- noqa: AM07
     union all by name
     select * from typed_rows
 ),
@@ -93,11 +94,13 @@ valid as (
         reject_reason is null
         and ts >= {{ streaming_start() }}
         and ts <= {{ streaming_held_after() }}
-        -- A line that repeats an older one has lost to it, in the lookback or not.
+        -- What repeats an older line has lost to it.
         and identity_hash not in (
-            select identity_hash
-            from judged
-            where reject_reason is null and ts < {{ streaming_start() }}
+            {{ identities_that_leave('judged') }} and leaving.reject_reason is null
+            {% if is_incremental() %}
+            union all
+            {{ identities_that_leave(this) }}
+            {% endif %}
         )
 ),
 
@@ -112,8 +115,8 @@ ledger as (
     where not is_gone
 )
 
-select
-    *,
+select -- noqa: AM07
+    valid.*,
     null::bigint as file_size,
     null::timestamp as modified_at,
     null::ubigint as file_revision
