@@ -87,11 +87,7 @@
                 where
                     line_number > 0
                     and identity_hash in (
-                        select identity_hash
-                        from {{ ref('stg_streamed_lines') }}
-                        where line_number > 0
-                        group by identity_hash
-                        having count(*) > 1
+                        select identity_hash from {{ ref('stg_streamed_lines') }} where is_repeat
                     )
                 qualify row_number() over (
                     partition by identity_hash, request_id, model_name, model_version, role

@@ -104,6 +104,21 @@ valid as (
         )
 ),
 
+-- Identities that have several lines are looked for among these alone: finding them anew among all
+-- lines would take longer than reading a minute.
+repeated as (
+    select identity_hash
+    from valid
+    group by identity_hash
+    having count(*) > 1
+    {% if is_incremental() %}
+    union all
+    select held.identity_hash
+    from {{ this }} as held
+    where held.identity_hash in (select valid.identity_hash from valid)
+    {% endif %}
+),
+
 ledger as (
     select
         file_path,
@@ -117,6 +132,7 @@ ledger as (
 
 select -- noqa: AM07
     valid.*,
+    valid.identity_hash in (select repeated.identity_hash from repeated) as is_repeat,
     null::bigint as file_size,
     null::timestamp as modified_at,
     null::ubigint as file_revision
