@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay summary bench lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary bench lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -28,6 +28,10 @@ build: $(VENV)/.installed ## dbt build, as a schedule would run it: without the 
 replay: $(VENV)/.installed ## Build as of a moment or incident: make replay AT=2013-05-07T18:05:00Z
 	@test -n "$(AT)" || { echo 'Say when: make replay AT=2013-05-07T18:05:00Z, or AT=<incident_id of demo/incidents.csv>'; exit 2; }
 	$(BIN)/python -m demo.replay --at '$(AT)'
+
+stream: $(VENV)/.installed ## An incident by the minute, as it comes: make stream INCIDENT=latency-may SPEED=20 MINUTES=3
+	@$(BIN)/python -m demo.stream --incident $(or $(INCIDENT),latency-may) --speed $(or $(SPEED),20) \
+		--minutes $(or $(MINUTES),3) --multiply $(or $(MULTIPLY),20)
 
 summary: $(VENV)/.installed ## Show again what the last build found
 	$(BIN)/python -m demo.summary

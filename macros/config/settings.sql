@@ -28,8 +28,10 @@
 {% endmacro %}
 
 
+{# The variable of the environment goes before the var: where `--vars` are not those of the run
+   before, dbt parses the whole project anew. What parsing does not ask for can differ at no cost. #}
 {% macro as_of() %}
-    {% set given = var('as_of', none) %}
+    {% set given = (env_var('ML_MONITORING_AS_OF', '') if execute else '') or var('as_of', none) %}
     {% if given is none %}
         {{ return(run_started_at.strftime('%Y-%m-%d %H:%M:%S')) }}
     {% endif %}
@@ -52,6 +54,11 @@
 
 {% macro max_clock_skew_minutes() %}
     {{ return(ml_monitoring.whole_number_var('max_clock_skew_minutes', 60, 0)) }}
+{% endmacro %}
+
+
+{% macro streaming_lookback_minutes() %}
+    {{ return(ml_monitoring.whole_number_var('streaming_lookback_minutes', 60, 1)) }}
 {% endmacro %}
 
 

@@ -4,6 +4,7 @@
     {% do ml_monitoring.monitored_models() %}
     {% do ml_monitoring.as_of() %}
     {% do ml_monitoring.max_clock_skew_minutes() %}
+    {% do ml_monitoring.streaming_lookback_minutes() %}
     {% do ml_monitoring.settings() %}
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}

@@ -1,7 +1,8 @@
 {# On-run-end: dbt-duckdb leaves the interim table of an incremental Python model behind, one for
    each run, in the default schema. #}
 {% macro drop_leftovers() %}
-    {% if not execute or flags.WHICH not in ['build', 'run', 'retry'] %}
+    {% if not execute or flags.WHICH not in ['build', 'run', 'retry']
+          or ml_monitoring.is_streaming_run() %}
         {{ return('') }}
     {% endif %}
     {{ return(adapter.dispatch('drop_leftovers', 'ml_monitoring')()) }}

@@ -3,10 +3,15 @@
 {% macro prepare_build() %}
     {# dbt-duckdb registers a plugin's source when a model that reads it is compiled. Two threads
        that do so at once can trip over each other, so all are registered here. #}
-    {% for input in ['inference_events', 'labels'] if not ml_monitoring.input_relation(input) %}
+    {% for input in ['inference_events', 'labels']
+          if not ml_monitoring.input_relation(input) and not ml_monitoring.is_streaming_run() %}
         {% do source('landing', input ~ '_lines') %}
         {% do source('landing', input ~ '_rows') %}
     {% endfor %}
+    {% if not ml_monitoring.input_relation('inference_events') %}
+        {% do source('landing', 'streamed_events_lines') %}
+        {% do source('landing', 'streamed_events_rows') %}
+    {% endif %}
     {% if execute and flags.WHICH in ['build', 'run', 'test', 'retry'] %}
         {% do ml_monitoring.validate_config() %}
     {% endif %}
@@ -15,8 +20,10 @@
         {% do ml_monitoring.check_publishing() %}
         {% do ml_monitoring.refuse_to_go_back() %}
         {% do ml_monitoring.refuse_to_lose_history() %}
-        {% do ml_monitoring.refuse_a_baseline_in_closed_days() %}
-        {% do ml_monitoring.reset_changed_inputs() %}
+        {% if not ml_monitoring.is_streaming_run() %}
+            {% do ml_monitoring.refuse_a_baseline_in_closed_days() %}
+            {% do ml_monitoring.reset_changed_inputs() %}
+        {% endif %}
     {% endif %}
 {% endmacro %}
 
@@ -35,8 +42,11 @@
 {% endmacro %}
 
 
+{# A streaming run may not go back behind a main build either. A main build does not mind: what was
+   streamed is no state of its own. #}
 {% macro refuse_to_go_back() %}
-    {% set relation = ml_monitoring.as_left_by_last_build('int_as_of') %}
+    {% for clock in ['int_as_of'] + (['int_streamed_as_of'] if ml_monitoring.is_streaming_run() else []) %}
+    {% set relation = ml_monitoring.as_left_by_last_build(clock) %}
     {% if relation %}
         {% set seen = run_query('select max(as_of)::varchar from ' ~ relation).columns[0][0] %}
         {% if seen and seen > ml_monitoring.as_of() %}
@@ -49,6 +59,7 @@
             ) }}
         {% endif %}
     {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 

@@ -109,7 +109,7 @@
 
 
 {# A relation of the user's as lines of JSON, by the day of its rows. #}
-{% macro relation_as_lines(input, relation) %}
+{% macro relation_as_lines(input, relation, where='true') %}
     {% set moment = 'ts' if input == 'inference_events' else 'labeled_at' %}
     {% set columns = adapter.get_columns_in_relation(relation) if execute else [] %}
     {% if execute and not columns %}
@@ -138,5 +138,6 @@
     from (
         select to_json(struct_pack({{ values | join(', ') or 'none := null' }}))::varchar as line
         from {{ relation }}
+        where {{ where }}
     )
 {% endmacro %}

@@ -53,19 +53,7 @@ typed_lines as (
         file_line_count,
         file_problem,
         line,
-        record is not null and starts_with(ltrim(line, e' \t\r\n'), '{') as is_record,
-
-        {{ json_text('record.request_id') }} as request_id,
-        {{ json_text('record.model') }} as model_name,
-        {{ json_text('record.model_version') }} as model_version,
-        case
-            when record.role is null then 'live' else {{ json_text('record.role') }}
-        end as role,
-        {{ json_text('record.ts') }} as ts_text,
-        {{ rfc3339_timestamp('ts_text') }} as ts,
-        {{ json_number('record.status') }} as status,
-        {{ json_number('record.latency_ms') }} as latency_ms,
-        {{ json_number('record.inference_time_ms') }} as inference_time_ms,
+        {{ event_from_record() }},
         {{ json_number('record.score') }} as score,
         case
             when starts_with(record.prediction::varchar, '"')
@@ -121,17 +109,7 @@ typed_rows as (
         file_line_count,
         file_problem,
         null::varchar as line,
-        true as is_record,
-
-        request_id,
-        model as model_name,
-        model_version,
-        coalesce(role, 'live') as role,
-        null::varchar as ts_text,
-        case when year(ts) between 2000 and 9999 then ts end as ts,
-        status::double as status,
-        latency_ms,
-        inference_time_ms,
+        {{ event_from_row() }},
         score,
         prediction,
         numerical_features,
@@ -163,30 +141,12 @@ typed as (
 judged as (
     select
         *,
-        case
-            when line_number = 0 then null
-            when not is_record then 'malformed'
-            {% for column, name in [('request_id', 'request_id'), ('model_name', 'model'),
-                                    ('model_version', 'model_version')] %}
-            when not has_{{ name }} then 'missing_{{ name }}'
-            when coalesce({{ column }}, '') = '' then 'invalid_{{ name }}'
-            {% endfor %}
-            when role is null or role not in ('live', 'shadow') then 'invalid_role'
-            when not has_ts then 'missing_ts'
-            when ts is null then 'invalid_ts'
-            when not has_status then 'missing_status'
-            when coalesce(status, 0) not between 100 and 599 or status % 1 <> 0
-                then 'invalid_status'
-            {% if kept_since('raw') %}
-            when not {{ is_kept('ts') }} then 'after_retention'
-            {% endif %}
-        end as reject_reason,
-        case
-            when has_latency_ms then {{ number_issue('latency_ms', 'true', 0, '1e9') }}
-            else 'missing'
-        end as latency_issue,
-        {{ number_issue('inference_time_ms', 'has_inference_time_ms', 0, '1e9') }}
-            as inference_time_issue,
+        coalesce(
+            {{ event_reject_reason() }},
+            case when not {{ is_kept('ts') }} then 'after_retention' end
+        ) as reject_reason,
+        {{ latency_issue() }} as latency_issue,
+        {{ inference_time_issue() }} as inference_time_issue,
         case
             when has_score and model_name in ({{ text_literals(classifiers or ['']) }})
                 then {{ number_issue('score', 'true', 0, 1) }}
@@ -249,7 +209,7 @@ final as (
             ] || coalesce(struct_issues, []), lambda entry: entry.issue is not null)
         end as field_issues,
 
-        {{ hash64(['request_id', 'model_name', 'model_version', 'role']) }} as identity_hash,
+        {{ identity_hash() }} as identity_hash,
         {{ hash64(['request_id']) }} as request_hash,
         row_hash
     from judged

@@ -24,20 +24,12 @@ found as (
     from ({{ relation_as_lines(input, relation) }})
     group by file_path
     {% else %}
-    {% set folder = landing_path() ~ '/' ~ input %}
     select
         '{{ input }}' as input,
-        {# Relative, so that the same files elsewhere give the same tables. #}
-        filename[{{ landing_path() | length + 2 }}:] as file_path,
-        size as file_size,
-        last_modified::timestamp as modified_at,
+        unnest(landing_files(
+            {{ text_literal(landing_path()) }}, '{{ input }}', timestamp '1970-01-01'
+        ), recursive := true), -- noqa: AL03
         0::ubigint as content
-    from
-        read_blob([
-            {{ text_literal(folder ~ '/**/*.jsonl') }},
-            {{ text_literal(folder ~ '/**/*.jsonl.gz') }},
-            {{ text_literal(folder ~ '/**/*.parquet') }}
-        ])
     {% endif %}
     {{ 'union all' if not loop.last }}
     {% endfor %}

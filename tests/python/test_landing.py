@@ -1,11 +1,24 @@
 import gzip
 import json
+import os
 import re
+from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landing import BLOCK_BYTES, FileReport, complete_lines, split_lines, text_batches
+from landing import (
+    BLOCK_BYTES,
+    STREAMED_COLUMNS,
+    FileReport,
+    Shape,
+    complete_lines,
+    event_shape,
+    recent_files,
+    split_lines,
+    text_batches,
+)
 
 
 def read(path):
@@ -90,3 +103,37 @@ def test_half_an_emoji_does_not_cost_the_line(text):
     lines, _ = split_lines(encoded)
     found = json.loads(lines[0].as_py())
     assert found == re.sub("[\ud800-\udfff]", "\ufffd", json.loads(encoded))
+
+
+def test_recent_files_are_listed_whatever_is_around_them(tmp_path):
+    since = datetime(2024, 1, 10, 12)
+    folder = tmp_path / "inference_events"
+    for name, minutes in [
+        ("a.jsonl", 0), ("day/b.jsonl.gz", 1), ("day/hour/c.parquet", 1e6),
+        ("old.jsonl", -1), ("day/note.txt", 1), ("d.jsonl.partial", 1),
+    ]:  # fmt: skip
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 7)
+        moment = (since + timedelta(minutes=minutes)).replace(tzinfo=UTC).timestamp()
+        os.utime(path, (moment, moment))
+    (folder / "loop").symlink_to(folder)
+    (folder / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
+    found = {file["file_path"]: file for file in recent_files(tmp_path, "inference_events", since)}
+    assert sorted(found) == [
+        f"inference_events/{name}" for name in ("a.jsonl", "day/b.jsonl.gz", "day/hour/c.parquet")
+    ]
+    assert found["inference_events/a.jsonl"]["modified_at"] == since
+    assert found["inference_events/a.jsonl"]["file_size"] == 7
+    assert recent_files(tmp_path, "labels", since) == []
+
+
+def test_streaming_reads_no_features():
+    names = ["ts", "model", "features", "status", "score", "other"]
+    assert Shape(STREAMED_COLUMNS).wanted(names) == ["ts", "model", "status"]
+    models = [{"features": [{"name": "age", "type": "numerical"}]}]
+    assert event_shape(models).wanted(names) == ["ts", "model", "features", "status", "score"]
+    # A file whose features nobody could read is no matter to streaming.
+    assert Shape(STREAMED_COLUMNS).fits(
+        pa.schema({"features": pa.int64(), "ts": pa.timestamp("us")})
+    )

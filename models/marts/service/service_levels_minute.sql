@@ -1,4 +1,45 @@
 -- Grain: one model_name, model_version, role and closed minute, silent ones included.
+-- Of the main build; where a streaming run has been later, its minutes follow.
+{{ config(tags=['streaming']) }}
+
+{% set key = ['model_name', 'model_version', 'role', 'window_start'] %}
+{% set main_minutes = built(ref('int_service_levels_minute')) %}
+{% set main_clock = built_or_empty(ref('int_as_of'), {'as_of': 'timestamp'}) %}
+
+with
+
+clocks as (
+    select
+        (select max(as_of) from {{ main_clock }}) as main_as_of,
+        (select max(as_of) from {{ ref('int_streamed_as_of') }}) as streamed_as_of,
+        (select max(covered_from) from {{ ref('int_streamed_as_of') }}) as covered_from
+),
+
+seam as (
+    select
+        case
+            when main_as_of is null then '-infinity'::timestamp
+            when streamed_as_of > main_as_of
+                then least(covered_from, date_trunc('minute', main_as_of))
+            else 'infinity'::timestamp
+        end as streamed_from
+    from clocks
+),
+
+minutes as (
+    {% if main_minutes %}
+    select
+        {{ (key + service_metrics()) | join(',\n        ') }}
+    from {{ main_minutes }}
+    where window_start < (select streamed_from from seam)
+    union all
+    {% endif %}
+    select
+        {{ (key + service_metrics()) | join(',\n        ') }}
+    from {{ ref('int_streamed_minutes') }}
+    where window_start >= (select streamed_from from seam)
+)
+
 select
     model_name,
     model_version,
@@ -9,4 +50,4 @@ select
     window_start,
     window_start + interval '1 minute' as window_end,
     {{ service_metrics() | join(',\n    ') }}
-from {{ ref('int_service_levels_minute') }}
+from minutes
