@@ -12,6 +12,9 @@ from typing import Any
 
 #: Unit of a table: a row is a unit of its own.
 WHOLE_ROW = "*"
+#: Tag of models that are made apart from all others: what they read of these they read as the last
+#: main build left it.
+APART = "streaming"
 
 
 @dataclass(frozen=True)
@@ -125,20 +128,24 @@ class Project:
         return list(dict.fromkeys(found))
 
     def is_made_of(self, key: str, built: set[str]) -> bool:
-        """Whether a node and every model that it is made from, near or far, are among some."""
+        """Whether a node and every model that it is made from, near or far, are among some.
+
+        Of a node that is made apart, only models that are so too count.
+        """
         seen, waiting = {key}, [key]
+        is_apart = self._is_apart(key)
         while waiting:
             node = waiting.pop()
-            if self._nodes[node]["resource_type"] == "model" and node not in built:
+            counts = self._is_apart(node) or not is_apart
+            if self._nodes[node]["resource_type"] == "model" and counts and node not in built:
                 return False
             news = {parent for parent in self._parents(node) if parent in self._nodes} - seen
             seen |= news
             waiting += news
         return True
 
-    def gathers(self, key: str) -> bool:
-        """Whether each row of a node comes from one public table and belongs to its build."""
-        return bool(meta_of(self._nodes[key]).get("gathers"))
+    def _is_apart(self, key: str) -> bool:
+        return APART in self._nodes[key].get("tags", ())
 
     def _parents(self, key: str) -> list[str]:
         return self._nodes[key].get("depends_on", {}).get("nodes", [])
@@ -157,6 +164,8 @@ class Plan:
     ----------
     fresh : list of str
         Public nodes that it has brought up to date.
+    moved : set of str
+        Nodes that are published as the run has made them; all others stay as they are published.
     kept : list of str
         Public nodes that stay as they are published.
     problem : str or None
@@ -166,6 +175,7 @@ class Plan:
     fresh: list[str]
     kept: list[str]
     problem: str | None = None
+    moved: frozenset[str] = frozenset()
 
     @property
     def is_whole(self) -> bool:
@@ -195,23 +205,29 @@ def plan(project: Project, statuses: Mapping[str, str], held: set[tuple[str, str
         is_public_built = any(key in built for key in project.public)
         problem = "no public table was built together with all that it is made from"
         return Plan([], kept, problem if is_public_built else None)
-    return Plan(fresh, kept, mixture(project, fresh, kept, held) if kept else None)
+    moved = frozenset(project.reads(fresh)) & built
+    return Plan(fresh, kept, mixture(project, fresh, kept, moved, held), moved)
 
 
 def mixture(
-    project: Project, fresh: list[str], kept: list[str], held: set[tuple[str, str]]
+    project: Project,
+    fresh: list[str],
+    kept: list[str],
+    moved: frozenset[str],
+    held: set[tuple[str, str]],
 ) -> str | None:
     """Say what would be of two builds if only some public nodes were published anew."""
-    moved = set(project.reads(fresh))
     for key in kept:
         shared = [read for read in project.reads([key]) if read in moved]
-        if shared and not project.gathers(key):
+        if shared:
             return (
                 f"`{project.relation(key).name}`, which was not built, reads"
                 f" `{project.relation(shared[0]).name}`, which was"
             )
     wanted = {project.relation(key).place for key in project.reads(fresh + kept)}
     needed = wanted - {project.relation(key).place for key in moved}
-    if not needed <= held <= wanted:
+    if needed and not held:
+        return "only a part of the project was built, and it reads what no build has published yet"
+    if kept and not needed <= held <= wanted:
         return "the project has changed since, and only a part of it was built"
     return None

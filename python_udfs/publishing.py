@@ -122,10 +122,9 @@ class Plugin(BasePlugin):
 
     def _fill_spare(self, connection: Any, project: Project, wanted: Plan) -> None:
         """Make the spare hold what is to be published, and nothing else."""
-        moved = set(project.reads(wanted.fresh))
         # What this run has not made stays as it is published; the spare may be older than that.
         sources = {
-            project.relation(key): self.creds.database if key in moved else CURRENT
+            project.relation(key): self.creds.database if key in wanted.moved else CURRENT
             for key in project.reads(wanted.fresh + wanted.kept)
         }
         tables = {relation.place for relation in sources if not relation.is_view}

@@ -27,12 +27,14 @@
 {% set label_dates = 'select labeled_on from ' ~ ref('stg_label_lines') ~ ' where ' ~ affected %}
 {% set event_dates = 'select event_date from ' ~ ref('stg_inference_lines') ~ ' where '
     ~ affected %}
+{% set is_matched = '(file_path, line_number) in (select (label_file_path, label_line_number)'
+    ~ ' from ' ~ this ~ ')' if is_incremental() and kept_since('raw') else 'false' %}
 
 with
 
 labels as (
     select *
-    from {{ ref('stg_label_lines') }} as labels
+    from {{ ref('stg_label_lines') }}
     where
         line_number > 0
         {% if is_incremental() %}
@@ -40,15 +42,7 @@ labels as (
         and {{ is_one_of('labeled_on', label_dates) }}
         {% endif %}
         and reject_reason is null
-        {% if is_incremental() and kept_since('raw') %}
-        and not exists (
-            select 1
-            from {{ this }} as held
-            where
-                held.label_file_path = labels.file_path
-                and held.label_line_number = labels.line_number
-        )
-        {% endif %}
+        and not {{ is_matched }}
 ),
 
 -- Those from the future are here too, so that it shows when their time has come.

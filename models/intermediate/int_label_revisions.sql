@@ -11,7 +11,8 @@
     select event_date
     from {{ ref('int_label_history') }}
     where
-        event_date is not null {{ 'and ' ~ affected if is_incremental() }}
+        event_date is not null
+        and {{ affected if is_incremental() else 'true' }}
     {% if is_incremental() %}
     union
     select event_date

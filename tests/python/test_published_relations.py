@@ -21,7 +21,7 @@ def project(**changes):
         "by_minute": node("m", "view", "minutes"),
         "joined": node("m_internal", "view", "days", "clock"),
         "by_day": node("m", "view", "joined"),
-        "long": node("m", "view", "by_minute", "by_day", gathers=True),
+        "long": node("m", "view", "by_day"),
     } | changes
     return Project({key: value | {"alias": key} for key, value in nodes.items()}, "m")
 
@@ -39,15 +39,16 @@ MINUTES = statuses("raw", "clock", "minutes", "by_minute")
 
 
 def test_readers_come_after_what_they_read_and_tables_end_the_search():
-    assert project().reads(["long"]) == [
-        "minutes", "by_minute", "days", "clock", "joined", "by_day", "long",
+    assert project().reads(["long", "by_minute"]) == [
+        "days", "clock", "joined", "by_day", "long", "minutes", "by_minute",
     ]  # fmt: skip
     assert project().mistakes() == []
 
 
 def test_a_whole_run_publishes_all():
     found = plan(project(), ALL, HELD)
-    assert found == Plan(["by_day", "by_minute", "long"], []) and found.is_whole
+    assert (found.fresh, found.kept, found.problem) == (["by_day", "by_minute", "long"], [], None)
+    assert found.is_whole and found.moved == ALL.keys() - {"raw"}
 
 
 def test_a_run_that_failed_publishes_nothing():
@@ -57,7 +58,10 @@ def test_a_run_that_failed_publishes_nothing():
 
 
 def test_a_part_is_published_if_it_is_complete():
-    assert plan(project(), MINUTES, HELD) == Plan(["by_minute"], ["by_day", "long"])
+    found = plan(project(), MINUTES, HELD)
+    assert found == Plan(
+        ["by_minute"], ["by_day", "long"], moved=frozenset(["minutes", "by_minute"])
+    )
     for missing in ("raw", "clock", "minutes"):
         run = {key: status for key, status in MINUTES.items() if key != missing}
         found = plan(project(), run, HELD)
@@ -66,13 +70,33 @@ def test_a_part_is_published_if_it_is_complete():
     assert not plan(project(), statuses("days"), HELD).fresh
     assert not plan(project(), {}, HELD).fresh
     # At first there is nothing that it could mix with.
-    assert plan(project(), MINUTES, set()) == Plan(["by_minute"], [])
+    assert plan(project(), MINUTES, set()).fresh == ["by_minute"]
+    assert plan(project(), MINUTES, set()).problem is None
+
+
+def test_what_is_made_apart_is_published_beside_the_tables_of_the_last_whole_build():
+    apart = {
+        "lines": node("m_restricted", "table", "clock"),
+        "streamed": node("m_internal", "table", "lines"),
+        "by_minute": node("m", "view", "minutes", "clock", "streamed"),
+        "long": node("m", "view", "minutes", "by_day"),
+    }
+    for name in ("lines", "streamed", "by_minute"):
+        apart[name]["tags"] = ["streaming"]
+    held = HELD | {("m_internal", "streamed")}
+    run = statuses("lines", "streamed", "by_minute")
+    found = plan(project(**apart), run, held)
+    assert (found.fresh, found.kept, found.problem) == (["by_minute"], ["by_day", "long"], None)
+    assert found.moved == {"streamed", "by_minute"}
+    assert "no build has published yet" in plan(project(**apart), run, set()).problem
+    assert not plan(project(**apart), statuses("streamed", "by_minute"), held).fresh
+    # With it a table that others read was made: they would be of two builds.
+    assert "reads `clock`" in plan(project(**apart), run | statuses("clock"), held).problem
 
 
 def test_what_others_read_does_not_move_under_them():
     changed = project(by_minute=node("m", "view", "minutes", "clock"))
     assert "`by_day`, which was not built, reads `clock`" in plan(changed, MINUTES, HELD).problem
-    # Nor do the rows of one that says nothing of gathering.
     changed = project(long=node("m", "view", "by_minute", "by_day"))
     assert "`long`, which was not built, reads `minutes`" in plan(changed, MINUTES, HELD).problem
 
