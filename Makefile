@@ -38,11 +38,14 @@ summary: $(VENV)/.installed ## Show again what the last build found
 
 test: lint test-python test-integration ## Everything that CI runs
 
+# Starting dbt takes one core: two files of tests at a time.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+
 test-python: $(VENV)/.installed
-	$(BIN)/pytest tests/python
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/python
 
 test-integration: $(VENV)/.installed
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/integration
 
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \

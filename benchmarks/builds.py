@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -92,22 +93,28 @@ def prepare(database: Path) -> None:
             connection.execute(f"create table own.{name} ({fields})")
 
 
-def run_dbt(command: list[str], database: Path, landing: Path, as_of: str = AS_OF) -> Measured:
+def run_dbt(
+    command: list[str],
+    database: Path,
+    landing: Path,
+    as_of: str = AS_OF,
+    more_vars: dict[str, Any] | None = None,
+) -> Measured:
     """Run a dbt command on a prepared database; target and logs go beside it."""
     config = {
         "monitored_models": [MODEL],
         "landing_path": str(landing.resolve()),
-        "as_of": as_of,
         "slo_targets_relation": "own.slo_targets",
         "deployments_relation": "own.deployments",
-    }
+    } | (more_vars or {})
     folder = database.parent
     paths = ["--target-path", folder / "target", "--log-path", folder / "logs"]
     results_file = folder / "target" / "run_results.json"
     results_file.unlink(missing_ok=True)
     process = run_process(
         [DBT, "--quiet", *command, "--vars", json.dumps(config), *paths],
-        environment={"ML_MONITORING_PATH": str(database)},
+        # Not among the vars: dbt parses all anew when these change, which a schedule never does.
+        environment={"ML_MONITORING_PATH": str(database), "ML_MONITORING_AS_OF": as_of},
     )
     if process.exit_code:
         raise BenchmarkError(

@@ -2,6 +2,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    on_schema_change='append_new_columns',
     meta={'retention': {'raw_key': 'rows.event_hour'}},
     pre_hook="{{ forget_stale(ref('int_event_hours'), ['event_hour']) }}",
 ) }}
@@ -36,6 +37,8 @@ select
     slice_value,
     event_hour as window_start,
     {{ service_measures() }},
+    -- Where a version's time begins, once its minutes are no longer kept.
+    date_trunc('minute', min(ts)) as first_minute,
     event_hour,
     revision
 from sliced_events

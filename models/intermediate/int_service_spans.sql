@@ -17,7 +17,7 @@ starts as (
         model_name,
         model_version,
         role,
-        window_start
+        first_minute as window_start
     from {{ ref('int_service_hours') }}
     where slice_key = 'all' and not {{ is_kept('window_start', 'minutes') }}
     {% endif %}

@@ -122,11 +122,11 @@ final as (
         and revised.file_revision is not null
         -- What is closed may vanish, and is not read again in another configuration.
         and not (
-            is_closed
+            coalesce(known.is_closed, false)
             and revised.file_size = known.file_size
             and revised.modified_at is not distinct from known.modified_at
         ) as is_changed,
-        (revised.file_revision is null and not is_closed) as is_gone,
+        (revised.file_revision is null and not known.is_closed) as is_gone,
         known.file_path is not null as is_known,
         coalesce(known.is_closed, false) as is_closed,
         -- Lines are stored with the number of the run that read them, so that those of one run are

@@ -14,7 +14,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.integration.warehouse import PROJECT, Warehouse, event, label
 
-INGESTION = ["+rejected_records", "+field_issues", "+ingestion_reconciliation"]
+INGESTION = [
+    "+rejected_records",
+    "+field_issues",
+    "+ingestion_reconciliation",
+    "+stg_rejected_lines",
+    "+stg_inference_events",
+]
 
 NASTY = st.one_of(
     st.none(),

@@ -203,8 +203,10 @@ def test_a_full_refresh_is_refused(closed):
 
 def test_minutes_and_windows_end_too(closed):
     _, control, _ = closed
-    warehouse = Warehouse(control.folder / "minutes", control.vars)
+    warehouse = Warehouse(control.folder / "minutes", copy.deepcopy(control.vars))
+    warehouse.vars["landing_path"] = str(control.landing)
     shutil.copy(control.database, warehouse.database)
+    run(warehouse, 11)
     expected = snapshot(warehouse)
     for _ in range(2):
         run(warehouse, 11, minute_retention_days=3)

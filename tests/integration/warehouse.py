@@ -98,6 +98,10 @@ class Warehouse:
         self, *arguments: str, more_vars: dict[str, Any] | None = None, **environment: str
     ) -> DbtProcess:
         """Start dbt, and leave it running."""
+        given = self.vars | (more_vars or {})
+        # By the environment where it is all that changes, so that dbt need not parse all anew.
+        if given["as_of"] and "as_of" not in (more_vars or {}):
+            environment = {"ML_MONITORING_AS_OF": str(given.pop("as_of"))} | environment
         return DbtProcess(
             [
                 "--no-use-colors",
@@ -107,7 +111,7 @@ class Warehouse:
                 "--log-path",
                 str(self.folder / "logs"),
                 "--vars",
-                json.dumps(self.vars | (more_vars or {})),
+                json.dumps(given),
             ],
             PROJECT,
             os.environ | {"ML_MONITORING_PATH": str(self.database)} | environment,

@@ -3,7 +3,7 @@ with
 
 windows as (
     select
-        * exclude (event_hour, revision),
+        * exclude (event_hour, first_minute, revision),
         '1h' as window_size,
         60 as minutes
     from {{ ref('int_service_hours') }}
