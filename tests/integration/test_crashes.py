@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.dbt_process import DbtProcess
 from tests.integration.schedules import PUBLIC, advance, prepare, snapshot
+from tests.integration.warehouse import label
 
 STARTED = re.compile(r"(\d+) of \d+ START .* model \w+\.(\w+) ")
 DONE = re.compile(r"(\d+) of \d+ OK created .* model \w+\.(\w+) ")
@@ -44,7 +45,26 @@ def days(tmp_path_factory):
         for result in results
         if result["unique_id"].startswith("model.")
     }
-    return warehouse, {"empty": empty, "before": before}, snapshot(warehouse), seconds
+    ghosts = ghost_files(landing)
+    return warehouse, {"empty": empty, "before": before}, snapshot(warehouse), seconds, ghosts
+
+
+def ghost_files(landing):
+    """Files that a killed build finds and that are gone when it is run again.
+
+    What they say wins while they are there: earlier duplicates, corrected labels, new events.
+    """
+    events = [event for event in landing.events if isinstance(event, dict)][:40]
+    earlier = [
+        event | {"ts": event["ts"][:11] + "00:00:00Z", "latency_ms": 1.0} for event in events
+    ]
+    late = landing.now.isoformat() + "Z"
+    fixes = [label(event["request_id"], label=1, labeled_at=late) for event in events]
+    new = [event | {"request_id": f"ghost-{number}"} for number, event in enumerate(events)]
+    return {
+        "inference_events/ghost.jsonl": earlier + new,
+        "labels/ghost.jsonl": fixes + [label(event["request_id"], label=0) for event in new],
+    }
 
 
 def run_and_kill(warehouse, threads, model, moment, seconds):
@@ -66,7 +86,7 @@ def run_and_kill(warehouse, threads, model, moment, seconds):
 
 
 def test_killed_at_any_moment(days, kill_count):
-    warehouse, starts, expected, seconds = days
+    warehouse, starts, expected, seconds, ghosts = days
     rng = random.Random()
     seed = rng.randrange(2**32)
     print(f"\nseed {seed}")
@@ -83,8 +103,13 @@ def test_killed_at_any_moment(days, kill_count):
         for _ in range(min(len(targets), rng.randint(1, 4))):
             model, moment = targets.pop(), rng.choice(["start", "middle", "end"])
             threads = rng.choice([1, 2, 4])
+            there = rng.sample(sorted(ghosts), rng.randint(0, len(ghosts)))
+            for name in there:
+                warehouse.write(name, ghosts[name])
             if run_and_kill(warehouse, threads, model, moment, seconds[model]):
-                history.append(f"{moment} of {model}, {threads} threads")
+                history.append(f"{moment} of {model}, {threads} threads, gone: {there}")
+            for name in there:
+                (warehouse.landing / name).unlink()
         killed += history[1:]
         run = warehouse.dbt("run", "--threads", str(rng.choice([1, 2, 4])))
         assert run.exit_code == 0, f"{history}\n{run.end}"
@@ -96,7 +121,7 @@ def test_killed_at_any_moment(days, kill_count):
 
 
 def test_of_two_builds_the_second_waits(days):
-    warehouse, starts, expected, _ = days
+    warehouse, starts, expected, *_ = days
     shutil.copy(starts["before"], warehouse.database)
     processes = [warehouse.start_dbt("run") for _ in range(2)]
     with ThreadPoolExecutor() as pool:
