@@ -5,30 +5,28 @@
     materialized='incremental', incremental_strategy='delete+insert', unique_key='event_date'
 ) }}
 -- depends_on: {{ ref('int_affected_requests') }}
-{% set affected = 'request_hash in (select request_hash from '
-    ~ ref('int_affected_requests') ~ ')' %}
-{% set changed_dates %}
-    select event_date
-    from {{ ref('int_label_history') }}
-    where
-        event_date is not null
-        and {{ affected if is_incremental() else 'true' }}
-    {% if is_incremental() %}
-    union
-    select event_date
-    from {{ ref('int_affected_requests') }}
-    where event_date is not null
-    union
-    select event_date
-    from {{ this }}
-    where next_change_at <= (select held_after from {{ ref('int_as_of') }})
-    {% endif %}
-{% endset %}
+-- depends_on: {{ ref('int_as_of') }}
+{% set affected = ref('int_affected_requests') %}
+{% set of_this_run = 'request_hash in (select request_hash from ' ~ affected ~ ')' %}
+{% set changed_dates = [
+    'select event_date from ' ~ ref('int_label_history') ~ ' where '
+        ~ (of_this_run if is_incremental() else 'true')
+] %}
+{% if is_incremental() %}
+{% do changed_dates.append('select event_date from ' ~ affected) %}
+{% do changed_dates.append(
+    'select event_date from ' ~ this ~ ' where next_change_at <= (select held_after from '
+    ~ ref('int_as_of') ~ ')'
+) %}
+{% endif %}
+{% set changed_dates = changed_dates | join(' union ') %}
 
 with
 
 changed_dates as (
-    select distinct event_date from ({{ changed_dates }})
+    select distinct event_date
+    from ({{ changed_dates }})
+    where event_date is not null
 ),
 
 labels as (
