@@ -146,3 +146,17 @@ def test_nothing_new_rebuilds_nothing(tmp_path):
     assert changed == [(0,)]
     counted = warehouse.query("select count(*) from ml_monitoring_internal.int_prediction_bins")
     assert counted == [(0,)]
+
+
+def test_a_database_of_an_earlier_version_reads_its_files_anew(tmp_path):
+    """Its ledger does not know of closed files."""
+    warehouse = Warehouse(tmp_path)
+    rng = random.Random(5)
+    warehouse.write("inference_events/10.jsonl.gz", traffic(rng, "2024-01-10", 100, "a"))
+    assert warehouse.dbt("run").exit_code == 0
+    before = snapshot(warehouse)
+    warehouse.execute("alter table ml_monitoring_internal.int_ingested_files drop column is_closed")
+    run = warehouse.dbt("run")
+    assert run.exit_code == 0, run.end
+    assert "every file is read anew" in run.output
+    assert snapshot(warehouse) == before
