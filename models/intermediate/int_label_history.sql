@@ -22,11 +22,10 @@
 ) }}
 -- depends_on: {{ ref('int_affected_requests') }}
 -- depends_on: {{ ref('stg_landing_files') }}
-{% set affected = 'request_hash in (select request_hash from '
-    ~ ref('int_affected_requests') ~ ')' %}
-{% set label_dates = 'select labeled_on from ' ~ ref('stg_label_lines') ~ ' where ' ~ affected %}
+{% set label_dates = 'select labeled_on from ' ~ ref('stg_label_lines') ~ ' where '
+    ~ is_affected() %}
 {% set event_dates = 'select event_date from ' ~ ref('stg_inference_lines') ~ ' where '
-    ~ affected %}
+    ~ is_affected() %}
 {% set is_matched = '(file_path, line_number) in (select (label_file_path, label_line_number)'
     ~ ' from ' ~ this ~ ')' if is_incremental() and kept_since('raw') else 'false' %}
 
@@ -38,7 +37,7 @@ labels as (
     where
         line_number > 0
         {% if is_incremental() %}
-        and {{ affected }}
+        and {{ is_affected() }}
         and {{ is_one_of('labeled_on', label_dates) }}
         {% endif %}
         and reject_reason is null
@@ -55,7 +54,7 @@ events as (
     cross join {{ ref('int_as_of') }} as clock
     {% if is_incremental() %}
     where
-        valid_events.{{ affected }}
+        valid_events.{{ is_affected() }}
         and {{ is_one_of('valid_events.event_date', event_dates) }}
     {% endif %}
 ),

@@ -11,7 +11,7 @@ changed_files as (
     select distinct label_file_path as file_path
     from {{ ref('int_label_history') }}
     {% if is_incremental() %}
-    where request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+    where {{ is_affected() }}
     union
     select label_file_path as file_path
     from {{ ref('int_affected_requests') }}

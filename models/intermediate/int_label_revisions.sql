@@ -7,10 +7,9 @@
 -- depends_on: {{ ref('int_affected_requests') }}
 -- depends_on: {{ ref('int_as_of') }}
 {% set affected = ref('int_affected_requests') %}
-{% set of_this_run = 'request_hash in (select request_hash from ' ~ affected ~ ')' %}
 {% set changed_dates = [
     'select event_date from ' ~ ref('int_label_history') ~ ' where '
-        ~ (of_this_run if is_incremental() else 'true')
+        ~ (is_affected() if is_incremental() else 'true')
 ] %}
 {% if is_incremental() %}
 {% do changed_dates.append('select event_date from ' ~ affected) %}

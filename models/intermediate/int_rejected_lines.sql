@@ -9,13 +9,11 @@
             input = 'inference_events' and {{ is_of_changed_file('inference_events') }}
             or input = 'labels' and {{ is_of_changed_file('labels') }}
             or {{ is_kept('ts') }}
-            and request_hash in (select request_hash from {{ ref('int_affected_requests') }})
+            and {{ is_affected() }}
     {% endif %}",
 ) }}
 -- depends_on: {{ ref('stg_landing_files') }}
 -- depends_on: {{ ref('int_affected_requests') }}
-{% set affected = 'request_hash in (select request_hash from '
-    ~ ref('int_affected_requests') ~ ')' %}
 
 with
 
@@ -50,7 +48,7 @@ labels as (
     from {{ ref('int_label_history') }}
     where
         match_status in ('ambiguous_model', 'invalid_label')
-        and {{ affected if is_incremental() else true }}
+        and {{ is_affected() if is_incremental() else true }}
         and {{ is_kept('labeled_at') }}
 )
 
