@@ -6,9 +6,10 @@
 {% macro default__hash64(columns) %}hash({{ columns | join(', ') }}){% endmacro %}
 
 
-{# The fingerprint of a set of rows from their hashes: the same in any order. #}
+{# The fingerprint of a set of rows from their hashes: the same in any order. A sum, since rows that
+   are alike take each other out of a bit_xor. #}
 {% macro fingerprint(row_hash) %}
     {{- return(adapter.dispatch('fingerprint', 'ml_monitoring')(row_hash)) -}}
 {% endmacro %}
 
-{% macro default__fingerprint(row_hash) %}hash(bit_xor({{ row_hash }}), count(*)){% endmacro %}
+{% macro default__fingerprint(row_hash) %}hash(sum({{ row_hash }}), count(*)){% endmacro %}

@@ -151,3 +151,38 @@ def test_another_definition_is_another_version(history):
 def test_build_warns_of_what_it_missed(history):
     assert "Got 2 results" in history["as before"]["warning"]
     assert "WARN" in history["as before"]["warning"]
+
+
+def test_events_that_still_move_a_baseline_move_windows_of_several_versions(tmp_path):
+    """What two versions have in common must not take itself out of a window's revision."""
+    rng = random.Random(21)
+    model = copy.deepcopy(MODEL) | {
+        "baseline": {"start": "2024-01-10", "end": "2024-01-11"},
+        "slices": [],
+    }
+    settings = {"monitored_models": [model], "drift_windows_days": [1]}
+
+    def from_all(day, count, prefix, **fields):
+        return [
+            line | fields
+            for version in ("v1", "v2")
+            for role in ("live", "shadow")
+            for line in day_of(
+                rng, day, count, prefix + version + role, model_version=version, role=role
+            )
+        ]
+
+    warehouse = Warehouse(tmp_path / "steps", settings)
+    warehouse.write("inference_events/10.jsonl", from_all("2024-01-10", 60, "a"))
+    warehouse.write("inference_events/06.jsonl", from_all("2024-01-06", 60, "b"))
+    assert warehouse.dbt("run", as_of="2024-01-11").exit_code == 0
+    before = warehouse.query(DRIFT)
+    # The grace is not over. Without values, so that the bins stay as they are.
+    late = from_all("2024-01-10", 1, "late", features={}, score=None)
+    warehouse.write("inference_events/late.jsonl", late)
+    assert warehouse.dbt("run", as_of="2024-01-11").exit_code == 0
+    found = warehouse.query(DRIFT)
+    assert found != before
+    at_once = Warehouse(tmp_path / "at_once", settings | {"landing_path": str(warehouse.landing)})
+    assert at_once.dbt("run", as_of="2024-01-11").exit_code == 0
+    assert found == at_once.query(DRIFT)
