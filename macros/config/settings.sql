@@ -62,6 +62,12 @@
 {% endmacro %}
 
 
+{# At how many bad requests the alerts on error budgets begin. #}
+{% macro burn_min_bad_requests() %}
+    {{ return(ml_monitoring.whole_number_var('burn_min_bad_requests', 5, 1)) }}
+{% endmacro %}
+
+
 {% macro whole_number_var(name, default, least) %}
     {% set value = var(name, default) %}
     {% if value is not integer or value is sameas true or value is sameas false or value < least %}

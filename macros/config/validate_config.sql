@@ -5,12 +5,13 @@
     {% do ml_monitoring.as_of() %}
     {% do ml_monitoring.max_clock_skew_minutes() %}
     {% do ml_monitoring.streaming_lookback_minutes() %}
+    {% do ml_monitoring.burn_min_bad_requests() %}
     {% do ml_monitoring.settings() %}
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}
     {% do ml_monitoring.is_publishing() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
-                    'deployments_relation'] %}
+                    'alert_rules_relation', 'deployments_relation'] %}
         {% do ml_monitoring.relation_var(name) %}
     {% endfor %}
 {% endmacro %}

@@ -1,6 +1,14 @@
-{# A seed, or the relation of the user's that the var <seed>_relation puts in its place. #}
-{% macro seed_or_relation(seed) %}
+{# A seed, or the relation of the user's that the var <seed>_relation puts in its place. The seeds
+   are the demo's: inside another project one that may be missing is empty there. #}
+{% macro seed_or_relation(seed, columns=none) %}
     {% set relation = ml_monitoring.relation_var(seed ~ '_relation') %}
+    {% if columns and not relation and project_name != 'ml_monitoring' %}
+        {% set empty = [] %}
+        {% for column in columns %}
+            {% do empty.append('null::varchar as ' ~ column) %}
+        {% endfor %}
+        {{ return('(select ' ~ empty | join(', ') ~ ' where false)') }}
+    {% endif %}
     {{ return(relation or ref(seed)) }}
 {% endmacro %}
 

@@ -61,6 +61,16 @@
 {% endmacro %}
 
 
+{# The metrics that are known only once labels are, a row for each label_view. #}
+{% macro labelled_metrics() %}
+    {% set names = [] %}
+    {% for home in ml_monitoring.metric_homes() if home.label_view %}
+        {% do names.extend(home.metrics) %}
+    {% endfor %}
+    {{ return(names) }}
+{% endmacro %}
+
+
 {# Gaps between the groups of a protected attribute. #}
 {% macro fairness_metrics() %}
     {{ return(['demographic_parity_difference', 'demographic_parity_ratio',

@@ -1,4 +1,4 @@
--- Grain: one window_size and slice_key that a target names, and bucket: the hour, for windows of
+-- Grain: one window_size and slice_key that a target or rule names, and bucket: the hour, for windows of
 -- a day and more the day, that such windows end in; with the fingerprint of all hours that they
 -- look back on. Windows under an hour end each minute and are for whole models only.
 with
@@ -8,10 +8,9 @@ sizes as (
         window_size,
         slice_key,
         {{ window_minutes('window_size') }} as minutes
-    from {{ ref('stg_slo_targets') }}
+    from {{ ref('int_alert_conditions') }}
     where
-        problem is null
-        and metric in ({{ text_literals(service_metrics()) }})
+        metric in ({{ text_literals(service_metrics()) }})
         -- These have exact tables of their own.
         and window_size not in ('1m', '1h', '1d')
 ),

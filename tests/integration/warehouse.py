@@ -44,6 +44,32 @@ TARGET = {
     "runbook": "docs/runbooks/error_rate.md",
     "comment": "",
 }
+RULE = {
+    "alert_name": "errors",
+    "model_name": "churn",
+    "role": "live",
+    "condition_number": "",
+    "metric": "error_rate",
+    "slice_key": "",
+    "feature": "",
+    "comparison": "",
+    "window_size": "1h",
+    "comparator": ">",
+    "threshold": "0.01",
+    "compare_to": "",
+    "min_requests": "1",
+    "breach_windows": "",
+    "evaluation_windows": "",
+    "resolve_windows": "",
+    "max_age_hours": "",
+    "on_missing": "",
+    "severity": "page",
+    "runbook": "docs/runbooks/error_rate.md",
+    "owner": "",
+    "is_enabled": "",
+    "triggers_retraining": "",
+    "comment": "",
+}
 DEPLOYMENT = {"model": "churn", "version": "v1", "role": "live", "from": "2024-01-01", "to": ""}
 
 
@@ -62,11 +88,13 @@ class Warehouse:
             "monitored_models": [MODEL],
             "as_of": "2024-02-01",
             "slo_targets_relation": "own.slo_targets",
+            "alert_rules_relation": "own.alert_rules",
             "deployments_relation": "own.deployments",
             "publish": False,
         } | self.vars
         self.execute("create schema if not exists own")
         self.own("slo_targets", TARGET, [])
+        self.own("alert_rules", RULE, [])
         self.own("deployments", DEPLOYMENT, [])
 
     @property

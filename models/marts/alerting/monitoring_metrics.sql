@@ -9,28 +9,20 @@ metrics as (
 compared as (
     select
         *,
-        count(value) over month_before as baseline_count,
+        count(value) over month_before >= {{ least_baseline_windows() }} as has_baseline,
         avg(value) over month_before as baseline_mean,
         stddev_samp(value) over month_before as baseline_stddev
     from metrics
     where right(window_size, 1) = 'd'
-    window month_before as (
-        partition by
-            model_name, model_version, role, slice_key, slice_value, window_size, label_view,
-            feature, comparison, metric, home_table
-        order by window_end
-        range between -- noqa: PRS
-        (window_end - window_start) + interval '30 days' - interval '1 microsecond'
-        preceding and (window_end - window_start) preceding
-    )
+    window month_before as ({{ month_before() }})
 ),
 
 final as (
     select
-        * exclude (baseline_count) replace (
-            case when baseline_count >= 7 then baseline_mean end as baseline_mean,
+        * exclude (has_baseline) replace (
+            case when has_baseline then baseline_mean end as baseline_mean,
             -- The squares of huge values overflow.
-            case when baseline_count >= 7 and isfinite(baseline_stddev) then baseline_stddev end
+            case when has_baseline and isfinite(baseline_stddev) then baseline_stddev end
                 as baseline_stddev
         )
     from compared

@@ -1,56 +1,94 @@
--- Grain: one open breach, in words: what, where, since when, value against target, runbook.
+-- Grain: one firing alert, in words: what, where, since when, value against target, runbook.
 -- A leaf: the SLO tests read it and nothing is built from it, so that a breach skips nothing.
 {{ config(materialized='table') }}
 
+with
+
+firing as (
+    select
+        *,
+        -- What should hold, where the rule says what should not.
+        case comparator
+            when '>' then '<='
+            when '>=' then '<'
+            when '<' then '>='
+            when '<=' then '>'
+        end as objective_comparator,
+        case
+            when compare_to like '%baseline' then ' its baseline of 30 days'
+            when compare_to like '%version' then ' the version before'
+            when compare_to like '%live' then ' the live model'
+        end as reference
+    from {{ ref('int_firing_alerts') }}
+)
+
 select
-    breaches.model_name,
-    breaches.model_version,
-    breaches.role,
-    breaches.slice_key,
-    breaches.slice_value,
-    breaches.window_size,
-    breaches.window_start,
-    breaches.window_end,
-    breaches.slo_name,
-    breaches.severity,
-    breaches.metric,
-    nullif(breaches.feature, '') as feature,
-    breaches.sli_value,
-    breaches.comparator,
-    breaches.objective,
-    breaches.breached_since,
-    breaches.model_name
-    || case when breaches.model_version <> 'all' then ' ' || breaches.model_version else '' end
-    || case when breaches.role = 'shadow' then ' (shadow)' else '' end
+    firing.model_name,
+    firing.model_version,
+    firing.role,
+    firing.slice_key,
+    firing.slice_value,
+    firing.window_size,
+    firing.window_start,
+    firing.window_end,
+    firing.alert_name as slo_name,
+    firing.severity,
+    firing.metric,
+    nullif(firing.feature, '') as feature,
+    firing.sli_value,
+    firing.objective_comparator as comparator,
+    firing.threshold as objective,
+    firing.breached_since,
+    firing.model_name
+    || case when firing.model_version <> 'all' then ' ' || firing.model_version else '' end
+    || case when firing.role = 'shadow' then ' (shadow)' else '' end
     || case
-        when breaches.slice_key <> 'all' and breaches.slice_value = 'all'
-            then ', by ' || breaches.slice_key
-        when breaches.slice_key <> 'all'
-            then ', ' || breaches.slice_key || ' = ' || breaches.slice_value
+        when firing.slice_key <> 'all' and firing.slice_value = 'all'
+            then ', by ' || firing.slice_key
+        when firing.slice_key <> 'all'
+            then ', ' || firing.slice_key || ' = ' || firing.slice_value
         else ''
     end
-    || ': ' || case
-        when breaches.data_status = 'ok'
+    || ': ' || firing.metric
+    || case when firing.feature <> '' then ' of ' || firing.feature else '' end
+    || ' over ' || firing.window_size
+    || case
+        when firing.data_status <> 'ok'
             then
-                breaches.metric
-                || case when breaches.feature <> '' then ' of ' || breaches.feature else '' end
-                || ' over ' || breaches.window_size || ' is '
-                || {{ short_number('breaches.sli_value') }} || ', should be '
-                || breaches.comparator || ' ' || {{ short_number('breaches.objective') }}
-                || ', since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
+                ' could not be judged since '
+                || strftime(firing.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
         else
-            breaches.metric
-            || case
-                when breaches.feature not in ('', '*') then ' of ' || breaches.feature else ''
+            case
+                when firing.sli_value is null then ' is unknown'
+                when firing.compare_to like 'change%'
+                    then
+                        ' differs by ' || {{ short_number('firing.sli_value') }} || ' from'
+                        || firing.reference
+                when firing.compare_to like 'ratio%'
+                    then
+                        ' is ' || {{ short_number('firing.sli_value') }} || ' times'
+                        || firing.reference
+                else ' is ' || {{ short_number('firing.sli_value') }}
             end
-            || ' over ' || breaches.window_size || ' could not be judged'
-            || coalesce(
-                ' since ' || strftime(breaches.breached_since, '%Y-%m-%d %H:%M') || ' UTC', ''
-            )
+            || ', should be ' || firing.objective_comparator || ' '
+            || {{ short_number('firing.threshold') }}
+            || ', since ' || strftime(firing.breached_since, '%Y-%m-%d %H:%M') || ' UTC'
+    end
+    || case
+        when firing.condition_count = 2 then ' (with another condition)'
+        when firing.condition_count > 2
+            then ' (with ' || firing.condition_count - 1 || ' other conditions)'
+        else ''
+    end
+    || case
+        when firing.firing_line_count = 2 then '; another line fires, too'
+        when firing.firing_line_count > 2
+            then '; ' || firing.firing_line_count - 1 || ' other lines fire, too'
+        else ''
     end as summary,
     coalesce(causes.likely_cause, 'nothing stands out in the summaries') as likely_cause,
-    breaches.runbook,
-    breaches.data_status
-from {{ ref('int_open_breaches') }} as breaches
-left join {{ ref('int_breach_causes') }} as causes
-    using (slo_name, model_version, slice_value, feature)
+    firing.runbook,
+    firing.data_status,
+    firing.alert_id
+from firing
+left join {{ ref('int_alert_causes') }} as causes on firing.alert_id = causes.alert_id

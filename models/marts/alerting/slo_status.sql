@@ -8,16 +8,21 @@ targets as (
 
 evaluations as (
     select
-        evaluations.*,
+        evaluations.* exclude (alert_name), -- noqa: RF02
+        evaluations.alert_name as slo_name,
+        evaluations.value as sli_value,
         targets.budget_objective,
-        evaluations.window_end
-        > clock.as_of - to_microseconds((targets.max_age_hours * 3.6e9)::bigint) as is_recent,
+        evaluations.expires_at > clock.as_of as is_recent,
         evaluations.window_end > clock.as_of
         - greatest(interval '24 hours', evaluations.window_end - evaluations.window_start)
             as is_last_day
-    from {{ ref('int_slo_evaluations') }} as evaluations
-    inner join targets on evaluations.slo_name = targets.slo_name
+    from {{ ref('int_alert_evaluations') }} as evaluations
+    inner join targets on evaluations.alert_name = targets.slo_name
     cross join {{ ref('int_as_of') }} as clock
+    where
+        evaluations.kind = 'objective'
+        and evaluations.is_breached is not null
+        and evaluations.window_end > clock.as_of - interval '28 days'
 ),
 
 newest as (
@@ -40,6 +45,27 @@ budgets as (
         avg(is_breached::int) filter (where is_last_day) / (1 - any_value(budget_objective))
             as burn_rate
     from evaluations
+    group by all
+),
+
+-- A budget of requests is used up by the bad ones, one of windows by those that miss the objective.
+last_days as (
+    select
+        targets.slo_name,
+        evaluations.model_version,
+        arg_max(evaluations.value, evaluations.window_end) as sli_value
+    from {{ ref('int_alert_evaluations') }} as evaluations
+    inner join targets
+        on
+            evaluations.model_name = targets.model_name
+            and starts_with(evaluations.alert_name, targets.slo_name || '_burn_')
+            and evaluations.metric = targets.metric
+    cross join {{ ref('int_as_of') }} as clock
+    where
+        evaluations.kind = 'burn_rate'
+        and evaluations.window_size = '1d'
+        and evaluations.value is not null
+        and evaluations.expires_at > clock.as_of
     group by all
 ),
 
@@ -128,8 +154,20 @@ select
     targets.objective,
     judged.sli_value,
     coalesce(judged.is_breached, targets.on_missing = 'breach') as is_breached,
-    budgets.error_budget_remaining,
-    budgets.burn_rate,
+    case
+        when {{ has_request_budget('targets') }}
+            then
+                1 - ({{ bad_share('judged.sli_value', 'targets.comparator') }})
+                / ({{ bad_share('targets.objective', 'targets.comparator') }})
+        else budgets.error_budget_remaining
+    end as error_budget_remaining,
+    case
+        when {{ has_request_budget('targets') }}
+            then
+                ({{ bad_share('last_days.sli_value', 'targets.comparator') }})
+                / ({{ bad_share('targets.objective', 'targets.comparator') }})
+        else budgets.burn_rate
+    end as burn_rate,
     targets.runbook,
     judged.data_status
 from judged
@@ -140,3 +178,8 @@ left join budgets
         and judged.model_version = budgets.model_version
         and judged.slice_value = budgets.slice_value
         and judged.feature = budgets.feature
+left join last_days
+    on
+        judged.slo_name = last_days.slo_name
+        and judged.model_version = last_days.model_version
+        and judged.slice_value = 'all'

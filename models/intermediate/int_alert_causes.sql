@@ -1,24 +1,17 @@
--- Grain: one open breach, with what the summaries say of its cause, in words.
+-- Grain: one firing alert, with what the summaries say of its cause, in words.
 -- First hints for who is paged; the runbook goes on from there.
 {% set labelled = text_literals(metrics_of(['model_performance', 'calibration', 'fairness'])) %}
 
 with
 
 breaches as (
-    select * from {{ ref('int_open_breaches') }}
-),
-
-targets as (
-    select * from {{ ref('stg_slo_targets') }} where problem is null
+    select * from {{ ref('int_firing_alerts') }}
 ),
 
 -- Where is it? The hours of the breach by slice, beside those of the day before.
 slice_hours as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value as breach_slice,
-        breaches.feature,
+        breaches.alert_id,
         breaches.metric,
         hours.slice_key,
         hours.slice_value,
@@ -59,7 +52,7 @@ ranked_slices as (
         during.*,
         whole.value as whole_value,
         row_number() over (
-            partition by during.slo_name, during.model_version, during.breach_slice
+            partition by during.alert_id
             order by
                 during.value / nullif(whole.value, 0) desc,
                 during.slice_key asc,
@@ -68,9 +61,7 @@ ranked_slices as (
     from slice_values as during
     inner join slice_values as whole
         on
-            during.slo_name = whole.slo_name
-            and during.model_version = whole.model_version
-            and during.breach_slice = whole.breach_slice
+            during.alert_id = whole.alert_id
             and whole.slice_key = 'all'
             and whole.is_during
     where
@@ -81,10 +72,7 @@ ranked_slices as (
 
 slice_causes as (
     select
-        slo_name,
-        model_version,
-        breach_slice as slice_value,
-        feature,
+        alert_id,
         1 as place,
         case
             -- Of few requests some slice always has twice the errors: it must be far from chance.
@@ -116,10 +104,7 @@ slice_causes as (
 -- Is it the model or what is around it?
 inference_causes as (
     select
-        during.slo_name,
-        during.model_version,
-        during.breach_slice as slice_value,
-        during.feature,
+        during.alert_id,
         2 as place,
         case
             when during.inference_time_p95_ms > 1.5 * before.inference_time_p95_ms
@@ -135,9 +120,7 @@ inference_causes as (
     from slice_values as during
     inner join slice_values as before
         on
-            during.slo_name = before.slo_name
-            and during.model_version = before.model_version
-            and during.breach_slice = before.breach_slice
+            during.alert_id = before.alert_id
             and before.slice_key = 'all'
             and not before.is_during
     where
@@ -151,10 +134,7 @@ inference_causes as (
 -- Did somebody deploy?
 deployment_causes as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         0 as place,
         deployments.model_version || ' went ' || deployments.role || ' at '
         || strftime(deployments.deployed_from, '%Y-%m-%d %H:%M') || ' UTC' as cause
@@ -169,10 +149,7 @@ deployment_causes as (
 -- Does anything arrive at all?
 arrival_causes as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         3 as place,
         case
             when sum(hours.rejected_count) > 0
@@ -205,10 +182,7 @@ arrival_causes as (
 
 reject_reasons as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         rejected.reject_reason,
         rejected.file_path,
         count(*) as reason_count
@@ -230,10 +204,7 @@ reject_reasons as (
 
 reject_causes as (
     select
-        slo_name,
-        model_version,
-        slice_value,
-        feature,
+        alert_id,
         4 as place,
         'most are ' || arg_max(reject_reason, (reason_count, reject_reason)) || ', such as in '
         || arg_max(file_path, (reason_count, reject_reason, file_path)) as cause
@@ -243,10 +214,7 @@ reject_causes as (
 
 label_causes as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         5 as place,
         coalesce(
             'the newest label known is of ' || strftime(max(history.labeled_at), '%Y-%m-%d %H:%M')
@@ -268,10 +236,7 @@ label_causes as (
 -- Where did the values go that the cells of PSI lost?
 moved_cells as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         drift.comparison,
         drift.baseline_count,
         drift.current_count,
@@ -279,7 +244,6 @@ moved_cells as (
         drift.current_median,
         unnest(drift.cells) as cell
     from breaches
-    inner join targets on breaches.slo_name = targets.slo_name
     inner join {{ ref('int_feature_drift') }} as drift
         on
             breaches.model_name = drift.model_name
@@ -290,7 +254,7 @@ moved_cells as (
             and breaches.window_size = drift.window_size
             and breaches.window_end = drift.window_end
             and breaches.feature = drift.feature
-            and targets.comparison = drift.comparison
+            and breaches.comparison = drift.comparison
 ),
 
 cell_shares as (
@@ -314,10 +278,7 @@ cell_shares as (
 
 drift_causes as (
     select
-        slo_name,
-        model_version,
-        slice_value,
-        feature,
+        alert_id,
         6 as place,
         round(current_share)::bigint || ' % of the values ' || place_in_words || ', '
         || case comparison when 'baseline' then 'in the baseline ' else 'in the window before ' end
@@ -329,7 +290,7 @@ drift_causes as (
         ) as cause
     from cell_shares
     qualify row_number() over (
-        partition by slo_name, model_version, slice_value, feature
+        partition by alert_id
         order by current_share - baseline_share desc, cell.bin asc
     ) = 1
 ),
@@ -337,14 +298,11 @@ drift_causes as (
 -- Which inputs moved while the model got worse?
 drifted_features as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         drift.feature as drifted_feature,
         drift.psi,
         row_number() over (
-            partition by breaches.slo_name, breaches.model_version, breaches.slice_value
+            partition by breaches.alert_id
             order by drift.psi desc, drift.feature asc
         ) as place
     from breaches
@@ -363,25 +321,19 @@ drifted_features as (
 
 input_causes as (
     select
-        slo_name,
-        model_version,
-        slice_value,
-        feature,
+        alert_id,
         7 as place,
         'inputs that moved most against the week before: ' || string_agg(
             drifted_feature || ' (PSI ' || {{ short_number('psi') }} || ')', ', ' order by place
         ) as cause
     from drifted_features
     where place <= 3
-    group by slo_name, model_version, slice_value, feature
+    group by alert_id
 ),
 
 calibration_causes as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         6 as place,
         'scores say ' || round(100 * calibration.mean_score, 1) || ' % on average, labels say '
         || round(100 * performance.positive_rate, 1) || ' %' as cause
@@ -402,10 +354,7 @@ calibration_causes as (
 
 group_causes as (
     select
-        breaches.slo_name,
-        breaches.model_version,
-        breaches.slice_value,
-        breaches.feature,
+        breaches.alert_id,
         8 as place,
         gaps.slice_key || ' = ' || gaps.lowest_group || ' has the lowest rate and '
         || gaps.highest_group || ' the highest; the gap is at least '
@@ -446,10 +395,7 @@ causes as (
 )
 
 select
-    slo_name,
-    model_version,
-    slice_value,
-    feature,
+    alert_id,
     string_agg(cause, '; ' order by place, cause) as likely_cause
 from causes
 group by all
