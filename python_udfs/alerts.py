@@ -256,3 +256,28 @@ def all_hold(
         is_unknown |= ~known
         positions.append(np.where(known, position, NONE))
     return np.select([is_clean, is_unknown], [0, NONE], 1), positions
+
+
+def after_cooldown(series: np.ndarray, at: np.ndarray, cooldown: int) -> np.ndarray:
+    """Choose events so that two of a series are at least a cool-down apart.
+
+    Parameters
+    ----------
+    series, at : ndarray of int, shape (n,)
+        Which series an event is of, and when it was; within a series rising.
+    cooldown : int
+        The least time from one chosen event to the next.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        The first event of a series is chosen, then each that comes late enough after the last
+        chosen one.
+    """
+    last: dict[int, int] = {}
+    chosen = np.zeros(len(series), bool)
+    for place, (number, moment) in enumerate(zip(series.tolist(), at.tolist(), strict=True)):
+        if number not in last or moment - last[number] >= cooldown:
+            last[number] = moment
+            chosen[place] = True
+    return chosen

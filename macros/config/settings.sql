@@ -62,12 +62,6 @@
 {% endmacro %}
 
 
-{# At how many bad requests the alerts on error budgets begin. #}
-{% macro burn_min_bad_requests() %}
-    {{ return(ml_monitoring.whole_number_var('burn_min_bad_requests', 5, 1)) }}
-{% endmacro %}
-
-
 {% macro whole_number_var(name, default, least) %}
     {% set value = var(name, default) %}
     {% if value is not integer or value is sameas true or value is sameas false or value < least %}
@@ -125,6 +119,10 @@
         'calibration_bins': ml_monitoring.whole_number_var('calibration_bins', 10, 2),
         'min_samples': ml_monitoring.whole_number_var('min_samples', 50, 1),
         'min_samples_per_class': ml_monitoring.whole_number_var('min_samples_per_class', 10, 1),
+        'burn_min_bad_requests': ml_monitoring.whole_number_var('burn_min_bad_requests', 5, 1),
+        'retraining_cooldown_days':
+            ml_monitoring.whole_number_var('retraining_cooldown_days', 14, 0),
+        'retraining_window_days': ml_monitoring.whole_number_var('retraining_window_days', 60, 1),
     } %}
     {% if settings.psi_moderate > settings.psi_significant %}
         {% do ml_monitoring.config_error('psi_moderate', 'is `' ~ settings.psi_moderate

@@ -5,13 +5,14 @@
     {% do ml_monitoring.as_of() %}
     {% do ml_monitoring.max_clock_skew_minutes() %}
     {% do ml_monitoring.streaming_lookback_minutes() %}
-    {% do ml_monitoring.burn_min_bad_requests() %}
     {% do ml_monitoring.settings() %}
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}
     {% do ml_monitoring.is_publishing() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
-                    'alert_rules_relation', 'deployments_relation'] %}
+                    'alert_rules_relation', 'deployments_relation',
+                    'alert_acknowledgements_relation', 'alert_silences_relation',
+                    'maintenance_windows_relation'] %}
         {% do ml_monitoring.relation_var(name) %}
     {% endfor %}
 {% endmacro %}

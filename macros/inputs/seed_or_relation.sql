@@ -1,15 +1,24 @@
 {# A seed, or the relation of the user's that the var <seed>_relation puts in its place. The seeds
    are the demo's: inside another project one that may be missing is empty there. #}
 {% macro seed_or_relation(seed, columns=none) %}
-    {% set relation = ml_monitoring.relation_var(seed ~ '_relation') %}
-    {% if columns and not relation and project_name != 'ml_monitoring' %}
-        {% set empty = [] %}
-        {% for column in columns %}
-            {% do empty.append('null::varchar as ' ~ column) %}
-        {% endfor %}
-        {{ return('(select ' ~ empty | join(', ') ~ ' where false)') }}
+    {% if columns and project_name != 'ml_monitoring' %}
+        {{ return(ml_monitoring.relation_or_empty(seed ~ '_relation', columns)) }}
     {% endif %}
-    {{ return(relation or ref(seed)) }}
+    {{ return(ml_monitoring.relation_var(seed ~ '_relation') or ref(seed)) }}
+{% endmacro %}
+
+
+{# The relation of the user's that a var names; without one, no rows of these columns. #}
+{% macro relation_or_empty(name, columns) %}
+    {% set relation = ml_monitoring.relation_var(name) %}
+    {% if relation %}
+        {{ return(relation) }}
+    {% endif %}
+    {% set empty = [] %}
+    {% for column in columns %}
+        {% do empty.append('null::varchar as ' ~ column) %}
+    {% endfor %}
+    {{ return('(select ' ~ empty | join(', ') ~ ' where false)') }}
 {% endmacro %}
 
 

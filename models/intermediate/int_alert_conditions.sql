@@ -102,7 +102,7 @@ burns as (
         'value' as compare_to,
         -- Of few requests one bad one is a large share: at the threshold there must be some.
         greatest(1, ceil(
-            {{ burn_min_bad_requests() }} / bad_share
+            {{ settings().burn_min_bad_requests }} / bad_share
             * case
                 when condition_number = 1 then 1
                 else {{ window_minutes('short_window') }} / {{ window_minutes('long_window') }}
