@@ -7,8 +7,8 @@
 {% macro metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
-    {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate']
-        + latencies %}
+    {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate',
+                      'slow_count', 'slow_rate'] + latencies %}
     {% set rates = ['positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
                     'true_positive_rate', 'false_positive_rate'] %}
     {{ return([

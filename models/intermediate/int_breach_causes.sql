@@ -39,6 +39,7 @@ slice_hours as (
             and (breaches.slice_key = 'all' or hours.slice_key = 'all')
     where
         breaches.metric like 'latency%'
+        or breaches.metric like 'slow%'
         or breaches.metric like 'inference%'
         or breaches.metric like 'error%'
     group by all
@@ -143,7 +144,7 @@ inference_causes as (
     where
         during.slice_key = 'all'
         and during.is_during
-        and during.metric like 'latency%'
+        and (during.metric like 'latency%' or during.metric like 'slow%')
         and during.inference_time_p95_ms is not null
         and before.inference_time_p95_ms is not null
 ),

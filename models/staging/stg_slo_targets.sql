@@ -103,6 +103,9 @@ judged as (
                 slice_key <> 'all' and metric not in ({{ sliced }})
                 then 'this metric is of whole models: slice_key must be all'
             when
+                metric in ('slow_count', 'slow_rate') and {{ latency_threshold_ms() }} is null
+                then 'this metric needs latency_threshold_ms: set it for the model'
+            when
                 metric in ({{ gaps }})
                 and not exists (
                     select 1 from protected_attributes

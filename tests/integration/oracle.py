@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -103,11 +104,19 @@ def by_slice(events: pd.DataFrame) -> pd.DataFrame:
 SERIES = ["model_name", "model_version", "role", "slice_key", "slice_value"]
 
 
-def service_levels(events: pd.DataFrame, frequency: str) -> pd.DataFrame:
-    """Service levels of the hours ("h"), days ("D") or minutes ("min") with requests."""
+def service_levels(
+    events: pd.DataFrame, frequency: str, thresholds: dict[str, float | None]
+) -> pd.DataFrame:
+    """Service levels of the hours ("h"), days ("D") or minutes ("min") with requests.
+
+    ``thresholds`` says by model_name above which latency a request is slow.
+    """
     rows = by_slice(events)
     rows["window_start"] = rows["ts"].dt.floor(frequency)
     rows["is_error"] = rows["status"] >= 400
+    threshold = rows["model_name"].map(thresholds).astype(float)
+    rows["is_slow"] = (rows["latency_ms"].astype(float) > threshold).where(threshold.notna())
+    rows["is_slow"] = rows["is_slow"].astype(float)
     groups = rows.groupby([*SERIES, "window_start"])
     latency, inference = groups["latency_ms"], groups["inference_time_ms"]
     return pd.DataFrame(
@@ -115,6 +124,8 @@ def service_levels(events: pd.DataFrame, frequency: str) -> pd.DataFrame:
             "request_count": groups.size(),
             "error_count": groups["is_error"].sum(),
             "error_rate": groups["is_error"].mean(),
+            "slow_count": groups["is_slow"].sum(min_count=1),
+            "slow_rate": groups["is_slow"].sum(min_count=1) / latency.count().replace(0, np.nan),
             "latency_p50_ms": latency.quantile(0.5),
             "latency_p95_ms": latency.quantile(0.95),
             "latency_p99_ms": latency.quantile(0.99),

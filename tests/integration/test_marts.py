@@ -29,6 +29,12 @@ class Case:
     counts: dict[str, int]
     labels: pd.DataFrame
 
+    @property
+    def thresholds(self) -> dict[str, float | None]:
+        """The latency above which a request of a model is slow."""
+        models = self.warehouse.vars["monitored_models"]
+        return {model["name"]: model.get("latency_threshold_ms") for model in models}
+
 
 def built_case(warehouse: Warehouse, as_of: str, slice_value: Any) -> Case:
     build = warehouse.build("--exclude", "path:tests/slo", as_of=as_of)
@@ -75,6 +81,7 @@ OTHER_MODELS = [
     {
         "name": "intent",
         "task": "multiclass_classification",
+        "latency_threshold_ms": 12.5,
         "features": [{"name": "0", "type": "numerical"}, {"name": "words", "type": "numerical"}],
         "slices": ["tier", {"name": "age", "breaks": [18, 65]}],
     },
@@ -219,8 +226,9 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame, keys, exact, close=
         )
 
 
-RATES = ["error_rate", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "latency_mean_ms"]
-RATES += ["latency_max_ms", "inference_time_p50_ms", "inference_time_p95_ms"]
+RATES = ["error_rate", "slow_count", "slow_rate", "latency_p50_ms", "latency_p95_ms"]
+RATES += ["latency_p99_ms", "latency_mean_ms", "latency_max_ms"]
+RATES += ["inference_time_p50_ms", "inference_time_p95_ms"]
 
 
 @pytest.mark.parametrize(("size", "frequency"), [("1h", "h"), ("1d", "D")])
@@ -228,7 +236,7 @@ def test_service_levels(case, size, frequency):
     found = case.warehouse.frame(
         f"select * from ml_monitoring.service_levels where window_size = '{size}'"
     )
-    expected = oracle.service_levels(case.events, frequency)
+    expected = oracle.service_levels(case.events, frequency, case.thresholds)
     length = pd.Timedelta(hours=1 if size == "1h" else 24)
     expected = expected[expected["window_start"] + length <= case.as_of]
     assert_same(found, expected, KEYS, ["request_count", "error_count"], RATES)
@@ -240,11 +248,14 @@ def test_service_levels(case, size, frequency):
 def test_service_levels_minute(case):
     found = case.warehouse.frame("select * from ml_monitoring.service_levels_minute")
     events = case.events.assign(slices=[{"all": "all"}] * len(case.events))
-    expected = oracle.service_levels(events, "min")
+    expected = oracle.service_levels(events, "min", case.thresholds)
     expected = expected[expected["window_start"] + pd.Timedelta("1min") <= case.as_of]
     silent = found[found["request_count"] == 0]
     assert len(silent) > 100
-    assert silent[[*RATES]].isna().all(axis=None)
+    assert silent[[name for name in RATES if name != "slow_count"]].isna().all(axis=None)
+    has_threshold = silent["model_name"].map(case.thresholds).notna()
+    assert (silent["slow_count"].isna() == ~has_threshold).all()
+    assert (silent["slow_count"].fillna(0) == 0).all()
     assert_same(found[found["request_count"] > 0], expected, KEYS, ["request_count"], RATES)
     # Inside a series there is no gap and no minute twice.
     for _, series in found.groupby(oracle.SERIES):
@@ -271,6 +282,13 @@ def test_rolling_windows(case):
         minutes = (window.window_end - window.window_start) / pd.Timedelta(minutes=1)
         np.testing.assert_allclose(window.requests_per_minute, len(inside) / minutes)
         latency = inside["latency_ms"].dropna().astype(float)
+        threshold = case.thresholds.get(window.model_name)
+        if threshold is None:
+            assert pd.isna(window.slow_count) and pd.isna(window.slow_rate)
+        else:
+            assert window.slow_count == (latency > threshold).sum()
+            judged = (latency > threshold).mean() if len(latency) else np.nan
+            np.testing.assert_allclose(window.slow_rate, judged)
         if latency.empty:
             assert np.isnan(window.latency_p95_ms)
             continue
