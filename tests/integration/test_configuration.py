@@ -206,6 +206,7 @@ RIGHT_TARGETS = [
     AUC | {"window_size": "30d", "slice_key": "plan"},
     GAP,
     {"metric": "slow_rate", "window_size": "10m"},
+    {"metric": "labeled_count", "window_size": "7d", "slice_key": "plan"},
 ]
 WRONG_TARGETS = [
     ({"slo_name": ""}, "slo_name is empty"),
@@ -227,6 +228,7 @@ WRONG_TARGETS = [
     ({"feature": "*"}, "leave feature empty"),
     (AUC | {"feature": "score"}, "leave feature empty"),
     (AUC | {"window_size": "2d"}, "none that the metric"),
+    ({"metric": "labeled_count"}, "none that the metric"),
     (DRIFT | {"feature": ""}, "feature must be a feature of the model"),
     (DRIFT | {"feature": "agee"}, "feature must be a feature of the model"),
     (DRIFT | {"comparison": "last week"}, "comparison must be baseline or previous"),

@@ -329,6 +329,15 @@ def test_label_coverage(case, days):
     np.testing.assert_allclose(
         settled["label_coverage"], settled["labeled_count"] / settled["prediction_count"]
     )
+    # The count is a metric that is there all the time, with the status of its window.
+    long = case.warehouse.frame(
+        "select * from ml_monitoring.monitoring_metrics where metric = 'labeled_count'"
+        f" and window_size = '{days}d'"
+    )
+    assert_same(
+        long.rename(columns={"value": "labeled_count", "sample_count": "prediction_count"}),
+        found, keys, ["prediction_count", "labeled_count", "data_status"],
+    )  # fmt: skip
 
 
 def test_lines_are_accounted_for(case):
