@@ -43,7 +43,7 @@
                     'average_precision': 'average_precision_error_bound'},
          'intervals': ['roc_auc'] + rates},
         {'table': 'calibration',
-         'metrics': ['ece', 'ece_noise_floor', 'mce', 'mean_score'],
+         'metrics': ['ece', 'ece_noise_floor', 'ece_excess', 'mce', 'mean_score'],
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true},
         {'table': 'calibration', 'metrics': ['calibration_slope', 'calibration_intercept'],
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
