@@ -261,7 +261,7 @@ label_causes as (
             breaches.model_name = history.model_name
             and history.labeled_at <= clock.as_of
     where
-        breaches.metric like 'label%'
+        breaches.metric in ({{ text_literals(metrics_of(['label_coverage'])) }})
         or (breaches.metric in ({{ labelled }}) and breaches.data_status <> 'ok')
     group by all
 ),

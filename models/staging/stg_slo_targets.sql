@@ -2,7 +2,7 @@
 -- with it in words. A target with a problem judges nothing; a test fails until it is mended.
 {{ config(schema='internal', materialized='table') }}
 {% set service = text_literals(service_metrics()) %}
-{% set quality = text_literals(metrics_of(['data_quality'])) %}
+{% set quality = text_literals(metrics_of(['data_quality', 'label_corrections'])) %}
 {% set drift = text_literals(metrics_of(['feature_drift'])) %}
 {% set gaps = text_literals(fairness_metrics()) %}
 {% set sliced = text_literals(metrics_of(

@@ -156,6 +156,37 @@ def read_labels(folder: Path, as_of: datetime) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["request_id", "label_model", "label", "labeled_at"])
 
 
+def label_versions(
+    events: pd.DataFrame, labels: pd.DataFrame, fits_task
+) -> dict[tuple[str, str], set[tuple[datetime, str | float]]]:
+    """Give (labeled_at, label) of all versions of the label of each (request_id, model_name)."""
+    models_of = events.groupby("request_id")["model_name"].unique()
+    versions: dict[tuple[str, str], set] = {}
+    for label in labels.itertuples():
+        models = models_of.get(label.request_id, [])
+        named = [m for m in models if pd.isna(label.label_model) or m == label.label_model]
+        if len(named) == 1 and fits_task(named[0], label.label):
+            key = (label.request_id, named[0])
+            versions.setdefault(key, set()).add((label.labeled_at, label.label))
+    return versions
+
+
+def label_corrections(
+    events: pd.DataFrame, labels: pd.DataFrame, frequency: str, fits_task
+) -> pd.DataFrame:
+    """Labels and corrections by the hour ("h") or day ("D") in which they became known."""
+    rows = []
+    for (_, model), versions in label_versions(events, labels, fits_task).items():
+        before = None
+        for labeled_at, label in sorted(versions):
+            rows.append((model, labeled_at, before is not None and label != before))
+            before = label
+    table = pd.DataFrame(rows, columns=["model_name", "window_start", "is_correction"])
+    table["window_start"] = table["window_start"].dt.floor(frequency)
+    groups = table.groupby(["model_name", "window_start"])["is_correction"]
+    return groups.agg(label_count="size", corrected_label_count="sum").reset_index()
+
+
 def label_coverage(
     events: pd.DataFrame,
     labels: pd.DataFrame,
@@ -165,14 +196,8 @@ def label_coverage(
     fits_task,
 ) -> pd.DataFrame:
     """Coverage of all closed windows of ``days`` days in both label views, window by window."""
-    models_of = events.groupby("request_id")["model_name"].unique()
-    first: dict[tuple[str, str], datetime] = {}
-    for label in labels.itertuples():
-        models = models_of.get(label.request_id, [])
-        named = [m for m in models if pd.isna(label.label_model) or m == label.label_model]
-        if len(named) == 1 and fits_task(named[0], label.label):
-            key = (label.request_id, named[0])
-            first[key] = min(first.get(key, label.labeled_at), label.labeled_at)
+    versions = label_versions(events, labels, fits_task)
+    first = {key: min(labeled_at for labeled_at, _ in known) for key, known in versions.items()}
     predictions = events[events["status"] < 400].copy()
     predictions["labeled_at"] = pd.to_datetime(
         [

@@ -207,6 +207,7 @@ RIGHT_TARGETS = [
     GAP,
     {"metric": "slow_rate", "window_size": "10m"},
     {"metric": "labeled_count", "window_size": "7d", "slice_key": "plan"},
+    {"metric": "label_correction_rate", "role": "all", "window_size": "1d"},
 ]
 WRONG_TARGETS = [
     ({"slo_name": ""}, "slo_name is empty"),
@@ -229,6 +230,8 @@ WRONG_TARGETS = [
     (AUC | {"feature": "score"}, "leave feature empty"),
     (AUC | {"window_size": "2d"}, "none that the metric"),
     ({"metric": "labeled_count"}, "none that the metric"),
+    ({"metric": "label_correction_rate", "window_size": "1d"}, "role must be all"),
+    ({"metric": "corrected_label_count", "role": "all", "window_size": "6h"}, "none that the"),
     (DRIFT | {"feature": ""}, "feature must be a feature of the model"),
     (DRIFT | {"feature": "agee"}, "feature must be a feature of the model"),
     (DRIFT | {"comparison": "last week"}, "comparison must be baseline or previous"),

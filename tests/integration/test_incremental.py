@@ -104,6 +104,12 @@ def test_step_by_step_equals_at_once(history, step):
     if step != "first day":
         assert all("ok" in statuses for statuses in known.values())
         assert len(found["fairness"]) > 5
+    if step == "vanished and corrected":
+        # label_count and corrected_label_count
+        labels, corrected = (
+            sum(row[place] for row in found["label_corrections"]) for place in (8, 9)
+        )
+        assert 20 < corrected < labels
     assert [row[7] is not None for row in found["baselines"] if row[1] in ("all", "v1")] == [
         step in ("vanished and corrected", "other slices")
     ] * 2

@@ -149,7 +149,9 @@ def other_records(rng: random.Random):
             labels.append(
                 {
                     "request_id": event["request_id"],
-                    "label": "greet" if model == "intent" else rng.gauss(0, 1),
+                    "label": ("greet" if hours < 60 else "ask")
+                    if model == "intent"
+                    else rng.gauss(0, 1),
                     "labeled_at": (ts + timedelta(hours=hours)).isoformat() + "Z",
                     "model": rng.choice([model, model, None]),
                 }
@@ -338,6 +340,27 @@ def test_label_coverage(case, days):
         long.rename(columns={"value": "labeled_count", "sample_count": "prediction_count"}),
         found, keys, ["prediction_count", "labeled_count", "data_status"],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "frequency"), [("1h", "h"), ("1d", "D")])
+def test_label_corrections(case, size, frequency):
+    found = case.warehouse.frame(
+        f"select * from ml_monitoring.label_corrections where window_size = '{size}'"
+    )
+    expected = oracle.label_corrections(case.events, case.labels, frequency, fits_task)
+    expected = expected[expected["model_name"] != "elsewhere"]
+    length = pd.Timedelta(hours=1 if size == "1h" else 24)
+    expected = expected[expected["window_start"] + length <= case.as_of]
+    counts = ["label_count", "corrected_label_count"]
+    assert_same(found, expected, ["model_name", "window_start"], counts)
+    assert (found["window_end"] - found["window_start"] == length).all()
+    np.testing.assert_allclose(
+        found["label_correction_rate"], found["corrected_label_count"] / found["label_count"]
+    )
+    if "intent" in set(found["model_name"]):
+        shares = found.groupby("model_name")[counts].sum()
+        assert (shares["corrected_label_count"] > 20).all()
+        assert (shares["corrected_label_count"] < shares["label_count"]).all()
 
 
 def test_lines_are_accounted_for(case):
