@@ -9,8 +9,16 @@ from arrow_tables import SERIES, histograms, series_of
 from service_windows import Summaries, rolling_service_levels
 
 MINUTE_US = 60_000_000
-SUMS = ("request_count", "error_count", "latency_count", "latency_low", "latency_high")
-COUNTS = ("request_count", "error_count")
+SUMS = (
+    "request_count",
+    "error_count",
+    "latency_count",
+    "slow_count",
+    "unjudged_count",
+    "latency_low",
+    "latency_high",
+)
+COUNTS = ("request_count", "error_count", "latency_count", "slow_count")
 LEVELS = (
     "latency_p50_ms",
     "latency_p95_ms",
@@ -118,8 +126,11 @@ def rolling_table(
                     pa.repeat(pa.scalar(window_size), size),
                     pa.array(window_end - width * MINUTE_US, pa.timestamp("us")),
                     pa.array(window_end, pa.timestamp("us")),
-                    *[pa.array(levels[name][wanted], pa.int64()) for name in COUNTS],
                     # NaN is no number: it becomes null.
+                    *[
+                        pa.array(levels[name][wanted], pa.int64(), from_pandas=True)
+                        for name in COUNTS
+                    ],
                     *[
                         pa.array(levels[name][wanted], pa.float64(), from_pandas=True)
                         for name in LEVELS

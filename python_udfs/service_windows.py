@@ -39,9 +39,10 @@ class Summaries:
     ----------
     step : ndarray of int, shape (n,)
         The place in time of each, in steps (minutes or hours) from the first window's start.
-    sums : ndarray of int, shape (n, 5)
-        Request count, error count, count of latencies, and the sum of latencies in units of
-        2^-20 ms, as its remainder and its quotient by 2^32.
+    sums : ndarray of int, shape (n, 7)
+        Request count, error count, count of latencies, of slow ones, and of those of which nobody
+        knows whether they were slow; and the sum of latencies in units of 2^-20 ms, as its
+        remainder and its quotient by 2^32.
     latency_max_ms : ndarray of float, shape (n,)
         NaN where there is no latency.
     latency, inference_time : Histograms
@@ -70,10 +71,11 @@ def rolling_service_levels(
     Returns
     -------
     dict of str to ndarray, shape (n_windows,)
-        ``request_count``, ``error_count``, and ``latency_p50_ms``, ``latency_p95_ms``,
-        ``latency_p99_ms``, ``latency_mean_ms``, ``latency_max_ms``, ``inference_time_p50_ms``,
-        ``inference_time_p95_ms``: quantiles within 2 % (see ``latency``), all else exact. NaN
-        where a window has nothing of the kind.
+        ``request_count``, ``error_count``, ``latency_count``, ``slow_count``, and
+        ``latency_p50_ms``, ``latency_p95_ms``, ``latency_p99_ms``, ``latency_mean_ms``,
+        ``latency_max_ms``, ``inference_time_p50_ms``, ``inference_time_p95_ms``: quantiles within
+        2 % (see ``latency``), all else exact. NaN where a window has nothing of the kind;
+        ``slow_count`` where it is not known of every latency whether it was slow.
     """
     last = summaries.step
     first = last - width + 1
@@ -86,12 +88,17 @@ def rolling_service_levels(
         n_windows=n_windows,
         n_columns=n_sums,
     )
-    requests, errors, latencies, low, high = sums.T
+    requests, errors, latencies, slow, unjudged, low, high = sums.T
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (high * (2.0**32 / LATENCY_UNIT) + low / LATENCY_UNIT) / latencies
     largest = rolling_max(last, summaries.latency_max_ms, n_windows=n_windows, width=width)
 
-    levels = {"request_count": requests, "error_count": errors}
+    levels = {
+        "request_count": requests,
+        "error_count": errors,
+        "latency_count": latencies,
+        "slow_count": np.where(unjudged > 0, np.nan, slow),
+    }
     for histograms, quantiles, names in (
         (summaries.latency, LATENCY_QUANTILES, ("p50", "p95", "p99")),
         (summaries.inference_time, INFERENCE_TIME_QUANTILES, ("p50", "p95")),

@@ -37,7 +37,7 @@ protected_attributes as (
    model_name, role, metric, slice_key, feature, comparison, window_size, comparator. #}
 {% macro condition_problems() %}
 {%- set service = text_literals(ml_monitoring.service_metrics()) -%}
-{%- set quality = text_literals(ml_monitoring.metrics_of(['data_quality'])) -%}
+{%- set quality = text_literals(ml_monitoring.metrics_of(['data_quality', 'label_corrections'])) -%}
 {%- set drift = text_literals(ml_monitoring.metrics_of(['feature_drift'])) -%}
 {%- set gaps = text_literals(ml_monitoring.fairness_metrics()) -%}
 {%- set sliced = text_literals(ml_monitoring.metrics_of(
@@ -68,6 +68,10 @@ protected_attributes as (
             when
                 slice_key <> 'all' and metric not in ({{ sliced }})
                 then 'this metric is of whole models: slice_key must be all'
+            when
+                metric in ('slow_count', 'slow_rate')
+                and {{ ml_monitoring.latency_threshold_ms() }} is null
+                then 'this metric needs latency_threshold_ms: set it for the model'
             when
                 metric in ({{ gaps }})
                 and not exists (

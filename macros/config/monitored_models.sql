@@ -19,6 +19,7 @@
             'name': model.name,
             'task': model.task,
             'decision_threshold': model.get('decision_threshold', 0.5),
+            'latency_threshold_ms': model.get('latency_threshold_ms'),
             'baseline': model.get('baseline', {'days': 14}),
             'baseline_definition': ml_monitoring.baseline_definition(model),
             'min_label_coverage': model.get('min_label_coverage', 0.5),

@@ -70,8 +70,9 @@ monitored_models:
     {% set where = 'of the model `' ~ model.name ~ '` ' %}
     {% set tasks = ['binary_classification', 'multiclass_classification', 'regression'] %}
     {% set types = ['numerical', 'categorical', 'boolean'] %}
-    {% set known = ['name', 'task', 'decision_threshold', 'baseline', 'min_label_coverage',
-                    'label_grace_hours', 'features', 'slices', 'protected_attributes'] %}
+    {% set known = ['name', 'task', 'decision_threshold', 'latency_threshold_ms', 'baseline',
+                    'min_label_coverage', 'label_grace_hours', 'features', 'slices',
+                    'protected_attributes'] %}
 
     {% for key in model if key not in known %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the unknown key `' ~ key
@@ -91,6 +92,14 @@ monitored_models:
                 ~ (' to ' ~ high if high is not none else '') ~ '.', example) %}
         {% endif %}
     {% endfor %}
+
+    {% set threshold = model.get('latency_threshold_ms') %}
+    {% if threshold is not none and (threshold is not number or threshold is sameas true
+          or threshold is sameas false or not 0 < threshold < 1e9) %}
+        {% do ml_monitoring.config_error('monitored_models', where ~ 'has latency_threshold_ms `'
+            ~ threshold ~ '`; it must be a number above 0, or null: then no request counts as'
+            ~ ' slow or not.', 'latency_threshold_ms: 250') %}
+    {% endif %}
 
     {% do ml_monitoring.validate_baseline(model.get('baseline', {'days': 14}), where, example) %}
 

@@ -94,6 +94,8 @@
         ('int_label_revisions', 'internal', ml_monitoring.is_kept('event_date')),
         ('int_label_outcomes', 'internal', 'file_path not in (select file_path from '
             ~ ledger ~ " where is_closed and input = 'labels')"),
+        ('int_label_file_hours', 'internal', 'file_path not in (select file_path from '
+            ~ ledger ~ " where is_closed and input = 'labels')"),
         ('int_duplicate_lines', 'internal', ml_monitoring.is_kept('ts')),
         ('int_file_hours', 'internal', ml_monitoring.is_kept('event_hour')),
         ('int_field_issues', 'internal', ml_monitoring.is_kept('ts')),

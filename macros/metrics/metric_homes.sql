@@ -7,8 +7,8 @@
 {% macro metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
-    {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate']
-        + latencies %}
+    {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate',
+                      'slow_count', 'slow_rate'] + latencies %}
     {% set rates = ['positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
                     'true_positive_rate', 'false_positive_rate'] %}
     {{ return([
@@ -20,8 +20,12 @@
         {'table': 'service_traffic', 'metrics': ['is_unexpectedly_silent'],
          'sample_count': 'expected_request_count', 'data_status': true},
         {'table': 'label_coverage',
-         'metrics': ['label_coverage', 'label_delay_p50_hours', 'label_delay_p95_hours'],
+         'metrics': ['label_coverage', 'labeled_count', 'label_delay_p50_hours',
+                     'label_delay_p95_hours'],
          'sample_count': 'prediction_count', 'label_view': true, 'data_status': true},
+        {'table': 'label_corrections',
+         'metrics': ['corrected_label_count', 'label_correction_rate'],
+         'sample_count': 'label_count'},
         {'table': 'data_quality',
          'metrics': ['reject_rate', 'duplicate_rate', 'field_issue_rate'],
          'sample_count': 'line_count'},
@@ -42,7 +46,7 @@
                     'average_precision': 'average_precision_error_bound'},
          'intervals': ['roc_auc'] + rates},
         {'table': 'calibration',
-         'metrics': ['ece', 'ece_noise_floor', 'mce', 'mean_score'],
+         'metrics': ['ece', 'ece_noise_floor', 'ece_excess', 'mce', 'mean_score'],
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true},
         {'table': 'calibration', 'metrics': ['calibration_slope', 'calibration_intercept'],
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,

@@ -3,6 +3,9 @@
     count(*) as request_count,
     count(*) filter (where status >= 400) as error_count,
     count(latency_ms) as latency_count,
+    -- Null where the model has no threshold; a latency that is null is none that is slow.
+    sum((coalesce(latency_ms, 0) > {{ ml_monitoring.latency_threshold_ms() }})::integer)::bigint
+        as slow_count,
     -- Fixed point: a parallel sum of doubles differs from run to run.
     sum(round(latency_ms * {{ ml_monitoring.latency_unit() }})::bigint)::hugeint as latency_sum,
     max(latency_ms) as latency_max_ms,
@@ -10,6 +13,31 @@
     quantile_cont(inference_time_ms, [0.5, 0.95]) as inference_time_quantiles,
     histogram({{ ml_monitoring.latency_bin('latency_ms') }}) as latency_histogram,
     histogram({{ ml_monitoring.latency_bin('inference_time_ms') }}) as inference_time_histogram
+{%- endmacro %}
+
+
+{# The latency above which a request is slow, by model_name; null for a model without. #}
+{% macro latency_threshold_ms() -%}
+    case model_name
+        {%- for model in ml_monitoring.monitored_models() %}
+        when {{ ml_monitoring.text_literal(model.name) }}
+            then {{ 'null' if model.latency_threshold_ms is none else model.latency_threshold_ms }}
+        {%- endfor %}
+    end::double
+{%- endmacro %}
+
+
+{# How many of the latencies of a window were slow. A window without a request has no slow one, a
+   model without a threshold no such number. #}
+{% macro slow_columns() -%}
+    case
+        when {{ ml_monitoring.latency_threshold_ms() }} is not null
+            then slow_count
+    end as slow_count,
+    case
+        when {{ ml_monitoring.latency_threshold_ms() }} is not null
+            then slow_count / nullif(latency_count, 0)
+    end as slow_rate
 {%- endmacro %}
 
 
@@ -35,6 +63,7 @@
     request_count / {{ minutes }} as requests_per_minute,
     error_count,
     error_count / nullif(request_count, 0) as error_rate,
+    {{ ml_monitoring.slow_columns() }},
     latency_quantiles[1] as latency_p50_ms,
     latency_quantiles[2] as latency_p95_ms,
     latency_quantiles[3] as latency_p99_ms,

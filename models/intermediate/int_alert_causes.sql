@@ -32,6 +32,7 @@ slice_hours as (
             and (breaches.slice_key = 'all' or hours.slice_key = 'all')
     where
         breaches.metric like 'latency%'
+        or breaches.metric like 'slow%'
         or breaches.metric like 'inference%'
         or breaches.metric like 'error%'
     group by all
@@ -126,7 +127,7 @@ inference_causes as (
     where
         during.slice_key = 'all'
         and during.is_during
-        and during.metric like 'latency%'
+        and (during.metric like 'latency%' or during.metric like 'slow%')
         and during.inference_time_p95_ms is not null
         and before.inference_time_p95_ms is not null
 ),
@@ -228,7 +229,7 @@ label_causes as (
             breaches.model_name = history.model_name
             and history.labeled_at <= clock.as_of
     where
-        breaches.metric like 'label%'
+        breaches.metric in ({{ text_literals(metrics_of(['label_coverage'])) }})
         or (breaches.metric in ({{ labelled }}) and breaches.data_status <> 'ok')
     group by all
 ),

@@ -23,6 +23,7 @@
 -- depends_on: {{ ref('int_rejected_lines') }}
 -- depends_on: {{ ref('int_label_revisions') }}
 -- depends_on: {{ ref('int_label_outcomes') }}
+-- depends_on: {{ ref('int_label_file_hours') }}
 
 with
 

@@ -125,13 +125,19 @@ repeated as (
 final as (
     select
         *,
-        -- Of two versions of one moment the greater content is the newer one.
-        lead(labeled_at) over (
-            partition by
-                request_id, model_name, model_version, role, match_status, is_duplicate
-            order by labeled_at, label_number, label_text
-        ) as known_until
+        lead(labeled_at) over versions as known_until,
+        lag(labeled_at) over versions is not null
+        and (
+            label_number is distinct from lag(label_number) over versions
+            or label_text is distinct from lag(label_text) over versions
+        ) as is_correction
     from repeated
+    window versions as (
+        partition by
+            request_id, model_name, model_version, role, match_status, is_duplicate
+        -- Of two versions of one moment the greater content is the newer one.
+        order by labeled_at, label_number, label_text
+    )
 )
 
 select * from final

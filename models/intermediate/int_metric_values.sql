@@ -55,6 +55,8 @@ select
     end as error_bound,
     -- The status of a table is that of its main statistic; others may be known without it.
     case
+        -- A count is there from the start: the table says whether it may still grow.
+        when metric = 'labeled_count' then table_status
         when value is not null then 'ok'
         when table_status <> 'ok' then table_status
         -- A quotient of nothing, or a latency that nobody measured.

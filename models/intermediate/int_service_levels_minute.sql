@@ -3,6 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    on_schema_change='append_new_columns',
     meta={'retention': {'kind': 'minutes', 'key': 'rows.event_hour'}},
     pre_hook="{{ forget_stale(ref('int_service_calendar'), ['event_hour']) }}",
 ) }}
@@ -48,6 +49,8 @@ joined as (
         coalesce(expected.window_start, observed.window_start) as window_start,
         coalesce(observed.request_count, 0) as request_count,
         coalesce(observed.error_count, 0) as error_count,
+        -- Of a minute with requests it may not be known.
+        case when observed.request_count is null then 0 else observed.slow_count end as slow_count,
         observed.latency_quantiles,
         observed.latency_sum,
         observed.latency_count,

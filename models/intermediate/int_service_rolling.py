@@ -10,6 +10,8 @@ from windows import consecutive_runs
 HOUR_US = 60 * MINUTE_US
 MEASURES = """
     request_count, error_count, latency_count,
+    coalesce(slow_count, 0) as slow_count,
+    case when slow_count is null then latency_count else 0 end as unjudged_count,
     coalesce(latency_sum % 4294967296, 0)::bigint as latency_low,
     coalesce(latency_sum // 4294967296, 0)::bigint as latency_high,
     latency_max_ms, latency_histogram, inference_time_histogram
@@ -17,7 +19,11 @@ MEASURES = """
 
 
 def model(dbt, session):
-    dbt.config(materialized="incremental", incremental_strategy="append")
+    dbt.config(
+        materialized="incremental",
+        incremental_strategy="append",
+        on_schema_change="append_new_columns",
+    )
     wanted = dbt.ref("int_rolling_windows")
     minutes = dbt.ref("int_service_minutes").project(
         f"*, 'all' as slice_key, 'all' as slice_value, {MEASURES}"

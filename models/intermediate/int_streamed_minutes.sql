@@ -3,6 +3,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    on_schema_change='append_new_columns',
     tags=['streaming'],
     meta={'unit': ['window_start']},
     pre_hook="{{ forget_streamed_minutes() }}",
@@ -46,6 +47,7 @@ joined as (
         stale_minutes.revision,
         coalesce(measured.request_count, 0) as request_count,
         coalesce(measured.error_count, 0) as error_count,
+        coalesce(measured.slow_count, 0) as slow_count,
         measured.latency_quantiles,
         measured.latency_sum,
         measured.latency_count,

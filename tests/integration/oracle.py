@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -103,11 +104,19 @@ def by_slice(events: pd.DataFrame) -> pd.DataFrame:
 SERIES = ["model_name", "model_version", "role", "slice_key", "slice_value"]
 
 
-def service_levels(events: pd.DataFrame, frequency: str) -> pd.DataFrame:
-    """Service levels of the hours ("h"), days ("D") or minutes ("min") with requests."""
+def service_levels(
+    events: pd.DataFrame, frequency: str, thresholds: dict[str, float | None]
+) -> pd.DataFrame:
+    """Service levels of the hours ("h"), days ("D") or minutes ("min") with requests.
+
+    ``thresholds`` says by model_name above which latency a request is slow.
+    """
     rows = by_slice(events)
     rows["window_start"] = rows["ts"].dt.floor(frequency)
     rows["is_error"] = rows["status"] >= 400
+    threshold = rows["model_name"].map(thresholds).astype(float)
+    rows["is_slow"] = (rows["latency_ms"].astype(float) > threshold).where(threshold.notna())
+    rows["is_slow"] = rows["is_slow"].astype(float)
     groups = rows.groupby([*SERIES, "window_start"])
     latency, inference = groups["latency_ms"], groups["inference_time_ms"]
     return pd.DataFrame(
@@ -115,6 +124,8 @@ def service_levels(events: pd.DataFrame, frequency: str) -> pd.DataFrame:
             "request_count": groups.size(),
             "error_count": groups["is_error"].sum(),
             "error_rate": groups["is_error"].mean(),
+            "slow_count": groups["is_slow"].sum(min_count=1),
+            "slow_rate": groups["is_slow"].sum(min_count=1) / latency.count().replace(0, np.nan),
             "latency_p50_ms": latency.quantile(0.5),
             "latency_p95_ms": latency.quantile(0.95),
             "latency_p99_ms": latency.quantile(0.99),
@@ -145,6 +156,37 @@ def read_labels(folder: Path, as_of: datetime) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["request_id", "label_model", "label", "labeled_at"])
 
 
+def label_versions(
+    events: pd.DataFrame, labels: pd.DataFrame, fits_task
+) -> dict[tuple[str, str], set[tuple[datetime, str | float]]]:
+    """Give (labeled_at, label) of all versions of the label of each (request_id, model_name)."""
+    models_of = events.groupby("request_id")["model_name"].unique()
+    versions: dict[tuple[str, str], set] = {}
+    for label in labels.itertuples():
+        models = models_of.get(label.request_id, [])
+        named = [m for m in models if pd.isna(label.label_model) or m == label.label_model]
+        if len(named) == 1 and fits_task(named[0], label.label):
+            key = (label.request_id, named[0])
+            versions.setdefault(key, set()).add((label.labeled_at, label.label))
+    return versions
+
+
+def label_corrections(
+    events: pd.DataFrame, labels: pd.DataFrame, frequency: str, fits_task
+) -> pd.DataFrame:
+    """Labels and corrections by the hour ("h") or day ("D") in which they became known."""
+    rows = []
+    for (_, model), versions in label_versions(events, labels, fits_task).items():
+        before = None
+        for labeled_at, label in sorted(versions):
+            rows.append((model, labeled_at, before is not None and label != before))
+            before = label
+    table = pd.DataFrame(rows, columns=["model_name", "window_start", "is_correction"])
+    table["window_start"] = table["window_start"].dt.floor(frequency)
+    groups = table.groupby(["model_name", "window_start"])["is_correction"]
+    return groups.agg(label_count="size", corrected_label_count="sum").reset_index()
+
+
 def label_coverage(
     events: pd.DataFrame,
     labels: pd.DataFrame,
@@ -154,14 +196,8 @@ def label_coverage(
     fits_task,
 ) -> pd.DataFrame:
     """Coverage of all closed windows of ``days`` days in both label views, window by window."""
-    models_of = events.groupby("request_id")["model_name"].unique()
-    first: dict[tuple[str, str], datetime] = {}
-    for label in labels.itertuples():
-        models = models_of.get(label.request_id, [])
-        named = [m for m in models if pd.isna(label.label_model) or m == label.label_model]
-        if len(named) == 1 and fits_task(named[0], label.label):
-            key = (label.request_id, named[0])
-            first[key] = min(first.get(key, label.labeled_at), label.labeled_at)
+    versions = label_versions(events, labels, fits_task)
+    first = {key: min(labeled_at for labeled_at, _ in known) for key, known in versions.items()}
     predictions = events[events["status"] < 400].copy()
     predictions["labeled_at"] = pd.to_datetime(
         [

@@ -321,6 +321,7 @@ class Landing:
 
     def other_threshold(self, rng):
         self.model()["decision_threshold"] = rng.choice([0.3, 0.5, 0.7])
+        self.model()["latency_threshold_ms"] = rng.choice([None, 7.5, 20, 55])
 
     def other_targets(self, rng):
         set_targets(self.warehouse, rng.sample(TARGETS, rng.randint(0, len(TARGETS))))

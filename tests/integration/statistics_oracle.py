@@ -237,10 +237,13 @@ def calibration(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
     bins = reliability(y_true, y_score)
     distance = np.abs(bins["positive_rate"] - bins["mean_score"])
     is_large = bins["labeled_count"] >= MIN_SAMPLES
+    ece = np.average(distance, weights=bins["labeled_count"])
+    floor = np.sqrt(2 / np.pi) * np.sqrt(bins["variance"]).sum() / len(y_true)
     return {
-        "ece": np.average(distance, weights=bins["labeled_count"]),
+        "ece": ece,
         "mce": distance[is_large].max() if is_large.any() else np.nan,
-        "ece_noise_floor": np.sqrt(2 / np.pi) * np.sqrt(bins["variance"]).sum() / len(y_true),
+        "ece_noise_floor": floor,
+        "ece_excess": ece - floor,
         "mean_score": y_score.mean(),
     }
 

@@ -39,6 +39,11 @@ WRONG_MODELS = [
     (changed(min_label_coverage=1.5), "min_label_coverage"),
     (changed(min_label_coverage=-0.5), "min_label_coverage"),
     (changed(label_grace_hours=-1), "label_grace_hours"),
+    (changed(latency_threshold_ms=0), "latency_threshold_ms `0`; it must be a number above 0"),
+    (changed(latency_threshold_ms=-1.5), "latency_threshold_ms `-1.5`"),
+    (changed(latency_threshold_ms="250ms"), "latency_threshold_ms `250ms`"),
+    (changed(latency_threshold_ms=True), "latency_threshold_ms `True`"),
+    (changed(latency_threshold_ms=2e9), "latency_threshold_ms"),
     (changed(baseline="2024"), "baseline"),
     (changed(baseline={"days": 0}), "whole number from 1"),
     (changed(baseline={"days": 1.5}), "whole number from 1"),
@@ -137,6 +142,9 @@ def run_operation(tmp_path_factory):
 def test_valid_model_is_accepted(run_operation):
     assert run_operation("validate_monitored_models", models=changed())[0]
     assert run_operation("validate_monitored_models", models=changed(baseline={"days": 14}))[0]
+    for threshold in (None, 250, 0.5):
+        models = changed(latency_threshold_ms=threshold)
+        assert run_operation("validate_monitored_models", models=models)[0]
     several = changed() + changed(name="größe 'x'", slices=[{"name": "age", "breaks": [1, 2.5]}])
     assert run_operation("validate_monitored_models", models=several)[0]
 
@@ -197,6 +205,9 @@ RIGHT_TARGETS = [
     DRIFT | {"feature": "*", "comparison": "baseline"},
     AUC | {"window_size": "30d", "slice_key": "plan"},
     GAP,
+    {"metric": "slow_rate", "window_size": "10m"},
+    {"metric": "labeled_count", "window_size": "7d", "slice_key": "plan"},
+    {"metric": "label_correction_rate", "role": "all", "window_size": "1d"},
 ]
 WRONG_TARGETS = [
     ({"slo_name": ""}, "slo_name is empty"),
@@ -218,6 +229,9 @@ WRONG_TARGETS = [
     ({"feature": "*"}, "leave feature empty"),
     (AUC | {"feature": "score"}, "leave feature empty"),
     (AUC | {"window_size": "2d"}, "none that the metric"),
+    ({"metric": "labeled_count"}, "none that the metric"),
+    ({"metric": "label_correction_rate", "window_size": "1d"}, "role must be all"),
+    ({"metric": "corrected_label_count", "role": "all", "window_size": "6h"}, "none that the"),
     (DRIFT | {"feature": ""}, "feature must be a feature of the model"),
     (DRIFT | {"feature": "agee"}, "feature must be a feature of the model"),
     (DRIFT | {"comparison": "last week"}, "comparison must be baseline or previous"),
@@ -237,6 +251,8 @@ WRONG_TARGETS = [
     ({"on_missing": "shrug"}, "on_missing must be"),
     ({"severity": "critical"}, "severity must be"),
     ({"runbook": ""}, "runbook is empty"),
+    ({"model_name": "no threshold", "metric": "slow_rate"}, "needs latency_threshold_ms"),
+    ({"model_name": "no threshold", "metric": "slow_count"}, "needs latency_threshold_ms"),
 ]
 
 
@@ -247,7 +263,9 @@ def test_wrong_targets_are_named_with_the_reason(tmp_path):
     optional += ("on_missing", "severity")
     targets += [{"slo_name": "bare"} | dict.fromkeys(optional, "")]
     targets += [{"slo_name": f"right {n}"} | change for n, change in enumerate(RIGHT_TARGETS)]
-    warehouse = Warehouse(tmp_path, {"monitored_models": changed(protected_attributes=["country"])})
+    models = changed(protected_attributes=["country"])
+    models += changed(name="no threshold", latency_threshold_ms=...)
+    warehouse = Warehouse(tmp_path, {"monitored_models": models})
     warehouse.own("slo_targets", TARGET | {"comparison": ""}, targets)
     build = warehouse.dbt("run", "--select", "+stg_slo_targets")
     assert build.exit_code == 0, build.end

@@ -81,6 +81,7 @@ def history(tmp_path_factory):
     model = copy.deepcopy(warehouse.vars["monitored_models"][0])
     model["slices"] = ["plan", {"name": "age", "breaks": [30, 60]}]
     model["features"].append({"name": "country", "type": "categorical"})
+    model["latency_threshold_ms"] = 35
     warehouse.vars["monitored_models"] = [model]
     os.utime(warehouse.landing / "labels" / "10.jsonl", (0, 0))
     steps["other slices"] = step("2024-01-13T12:00:00Z")
@@ -103,6 +104,12 @@ def test_step_by_step_equals_at_once(history, step):
     if step != "first day":
         assert all("ok" in statuses for statuses in known.values())
         assert len(found["fairness"]) > 5
+    if step == "vanished and corrected":
+        # label_count and corrected_label_count
+        labels, corrected = (
+            sum(row[place] for row in found["label_corrections"]) for place in (8, 9)
+        )
+        assert 20 < corrected < labels
     assert [row[7] is not None for row in found["baselines"] if row[1] in ("all", "v1")] == [
         step in ("vanished and corrected", "other slices")
     ] * 2
@@ -149,14 +156,21 @@ def test_nothing_new_rebuilds_nothing(tmp_path):
 
 
 def test_a_database_of_an_earlier_version_reads_its_files_anew(tmp_path):
-    """Its ledger does not know of closed files."""
+    """Its ledger does not know of closed files, nor its summaries of slow requests."""
     warehouse = Warehouse(tmp_path)
+    set_targets(warehouse)
     rng = random.Random(5)
     warehouse.write("inference_events/10.jsonl.gz", traffic(rng, "2024-01-10", 100, "a"))
     assert warehouse.dbt("run").exit_code == 0
     before = snapshot(warehouse)
     warehouse.execute("alter table ml_monitoring_internal.int_ingested_files drop column is_closed")
+    for name in ("service_minutes", "service_hours", "service_days", "service_levels_minute",
+                 "service_rolling"):  # fmt: skip
+        table = f"ml_monitoring_internal.int_{name}"
+        warehouse.execute(f"alter table {table} drop column slow_count")
+        warehouse.execute(f"update {table} set revision = 1")
     run = warehouse.dbt("run")
     assert run.exit_code == 0, run.end
     assert "every file is read anew" in run.output
     assert snapshot(warehouse) == before
+    assert any(row[13] for row in before["service_levels_rolling"])

@@ -29,6 +29,12 @@ class Case:
     counts: dict[str, int]
     labels: pd.DataFrame
 
+    @property
+    def thresholds(self) -> dict[str, float | None]:
+        """The latency above which a request of a model is slow."""
+        models = self.warehouse.vars["monitored_models"]
+        return {model["name"]: model.get("latency_threshold_ms") for model in models}
+
 
 def built_case(warehouse: Warehouse, as_of: str, slice_value: Any) -> Case:
     build = warehouse.build("--exclude", "path:tests/slo", as_of=as_of)
@@ -75,6 +81,7 @@ OTHER_MODELS = [
     {
         "name": "intent",
         "task": "multiclass_classification",
+        "latency_threshold_ms": 12.5,
         "features": [{"name": "0", "type": "numerical"}, {"name": "words", "type": "numerical"}],
         "slices": ["tier", {"name": "age", "breaks": [18, 65]}],
     },
@@ -142,7 +149,9 @@ def other_records(rng: random.Random):
             labels.append(
                 {
                     "request_id": event["request_id"],
-                    "label": "greet" if model == "intent" else rng.gauss(0, 1),
+                    "label": ("greet" if hours < 60 else "ask")
+                    if model == "intent"
+                    else rng.gauss(0, 1),
                     "labeled_at": (ts + timedelta(hours=hours)).isoformat() + "Z",
                     "model": rng.choice([model, model, None]),
                 }
@@ -219,8 +228,9 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame, keys, exact, close=
         )
 
 
-RATES = ["error_rate", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "latency_mean_ms"]
-RATES += ["latency_max_ms", "inference_time_p50_ms", "inference_time_p95_ms"]
+RATES = ["error_rate", "slow_count", "slow_rate", "latency_p50_ms", "latency_p95_ms"]
+RATES += ["latency_p99_ms", "latency_mean_ms", "latency_max_ms"]
+RATES += ["inference_time_p50_ms", "inference_time_p95_ms"]
 
 
 @pytest.mark.parametrize(("size", "frequency"), [("1h", "h"), ("1d", "D")])
@@ -228,7 +238,7 @@ def test_service_levels(case, size, frequency):
     found = case.warehouse.frame(
         f"select * from ml_monitoring.service_levels where window_size = '{size}'"
     )
-    expected = oracle.service_levels(case.events, frequency)
+    expected = oracle.service_levels(case.events, frequency, case.thresholds)
     length = pd.Timedelta(hours=1 if size == "1h" else 24)
     expected = expected[expected["window_start"] + length <= case.as_of]
     assert_same(found, expected, KEYS, ["request_count", "error_count"], RATES)
@@ -240,11 +250,14 @@ def test_service_levels(case, size, frequency):
 def test_service_levels_minute(case):
     found = case.warehouse.frame("select * from ml_monitoring.service_levels_minute")
     events = case.events.assign(slices=[{"all": "all"}] * len(case.events))
-    expected = oracle.service_levels(events, "min")
+    expected = oracle.service_levels(events, "min", case.thresholds)
     expected = expected[expected["window_start"] + pd.Timedelta("1min") <= case.as_of]
     silent = found[found["request_count"] == 0]
     assert len(silent) > 100
-    assert silent[[*RATES]].isna().all(axis=None)
+    assert silent[[name for name in RATES if name != "slow_count"]].isna().all(axis=None)
+    has_threshold = silent["model_name"].map(case.thresholds).notna()
+    assert (silent["slow_count"].isna() == ~has_threshold).all()
+    assert (silent["slow_count"].fillna(0) == 0).all()
     assert_same(found[found["request_count"] > 0], expected, KEYS, ["request_count"], RATES)
     # Inside a series there is no gap and no minute twice.
     for _, series in found.groupby(oracle.SERIES):
@@ -271,6 +284,13 @@ def test_rolling_windows(case):
         minutes = (window.window_end - window.window_start) / pd.Timedelta(minutes=1)
         np.testing.assert_allclose(window.requests_per_minute, len(inside) / minutes)
         latency = inside["latency_ms"].dropna().astype(float)
+        threshold = case.thresholds.get(window.model_name)
+        if threshold is None:
+            assert pd.isna(window.slow_count) and pd.isna(window.slow_rate)
+        else:
+            assert window.slow_count == (latency > threshold).sum()
+            judged = (latency > threshold).mean() if len(latency) else np.nan
+            np.testing.assert_allclose(window.slow_rate, judged)
         if latency.empty:
             assert np.isnan(window.latency_p95_ms)
             continue
@@ -311,6 +331,36 @@ def test_label_coverage(case, days):
     np.testing.assert_allclose(
         settled["label_coverage"], settled["labeled_count"] / settled["prediction_count"]
     )
+    # The count is a metric that is there all the time, with the status of its window.
+    long = case.warehouse.frame(
+        "select * from ml_monitoring.monitoring_metrics where metric = 'labeled_count'"
+        f" and window_size = '{days}d'"
+    )
+    assert_same(
+        long.rename(columns={"value": "labeled_count", "sample_count": "prediction_count"}),
+        found, keys, ["prediction_count", "labeled_count", "data_status"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "frequency"), [("1h", "h"), ("1d", "D")])
+def test_label_corrections(case, size, frequency):
+    found = case.warehouse.frame(
+        f"select * from ml_monitoring.label_corrections where window_size = '{size}'"
+    )
+    expected = oracle.label_corrections(case.events, case.labels, frequency, fits_task)
+    expected = expected[expected["model_name"] != "elsewhere"]
+    length = pd.Timedelta(hours=1 if size == "1h" else 24)
+    expected = expected[expected["window_start"] + length <= case.as_of]
+    counts = ["label_count", "corrected_label_count"]
+    assert_same(found, expected, ["model_name", "window_start"], counts)
+    assert (found["window_end"] - found["window_start"] == length).all()
+    np.testing.assert_allclose(
+        found["label_correction_rate"], found["corrected_label_count"] / found["label_count"]
+    )
+    if "intent" in set(found["model_name"]):
+        shares = found.groupby("model_name")[counts].sum()
+        assert (shares["corrected_label_count"] > 20).all()
+        assert (shares["corrected_label_count"] < shares["label_count"]).all()
 
 
 def test_lines_are_accounted_for(case):

@@ -254,7 +254,7 @@ TOLERANCE = dict.fromkeys(
     1e-12,
 ) | dict.fromkeys(["brier_score", "log_loss", "mean_score", "ece", "mce"], 1e-9)
 # A square root of sums that are off as much.
-TOLERANCE["ece_noise_floor"] = 1e-8
+TOLERANCE |= dict.fromkeys(["ece_noise_floor", "ece_excess"], 1e-8)
 BOUNDS = {
     "roc_auc": "roc_auc_error_bound",
     "average_precision": "average_precision_error_bound",
@@ -826,7 +826,7 @@ def test_guardrails(case):
 HOMES = {
     "model_performance": (["roc_auc", "average_precision", *list(TOLERANCE)[:10]], ["label_view"]),
     "calibration": (
-        ["ece", "ece_noise_floor", "mce", "mean_score", "calibration_slope"],
+        ["ece", "ece_noise_floor", "ece_excess", "mce", "mean_score", "calibration_slope"],
         ["label_view"],
     ),
     "feature_drift": (

@@ -22,9 +22,11 @@ MINUTES = "ml_monitoring_internal.int_streamed_minutes"
 LINES = "ml_monitoring_restricted.stg_streamed_lines"
 NOON = datetime(2024, 1, 10, 12)
 KEY = ["model_name", "model_version", "role", "window_start"]
-EXACT = ["request_count", "error_count"]
-RATES = ["error_rate", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "latency_mean_ms",
-         "latency_max_ms", "inference_time_p50_ms", "inference_time_p95_ms"]  # fmt: skip
+EXACT = ["request_count", "error_count", "slow_count"]
+THRESHOLDS = {MODEL["name"]: MODEL["latency_threshold_ms"]}
+RATES = ["error_rate", "slow_rate", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms",
+         "latency_mean_ms", "latency_max_ms", "inference_time_p50_ms",
+         "inference_time_p95_ms"]  # fmt: skip
 
 
 def at(minutes, seconds=0):
@@ -77,7 +79,7 @@ def expected(warehouse, moment, until=None):
     ``until`` says for a version when it ends; the others serve on.
     """
     events, _ = oracle.read_events(warehouse.landing, moment, lambda _: {})
-    busy = oracle.service_levels(events, "min")
+    busy = oracle.service_levels(events, "min", THRESHOLDS)
     rows = []
     for key, series in busy.groupby(KEY[:3]):
         last = min(moment, (until or {}).get(key[1], moment))

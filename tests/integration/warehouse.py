@@ -16,6 +16,7 @@ PROJECT = Path(__file__).parents[2]
 MODEL = {
     "name": "churn",
     "task": "binary_classification",
+    "latency_threshold_ms": 20,
     "baseline": {"start": "2024-01-01", "end": "2024-01-08"},
     "features": [
         {"name": "age", "type": "numerical"},

@@ -142,8 +142,8 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS, st.integers(1, 6))
-def test_rolling_service_levels_equal_the_windows_events(events, width):
+@given(EVENTS, st.integers(1, 6), st.sets(st.integers(0, 15)))
+def test_rolling_service_levels_equal_the_windows_events(events, width, unjudged):
     n_windows = 16 - width + 1
     steps = sorted({step for step, *_ in events})
     groups = [[event for event in events if event[0] == step] for step in steps]
@@ -162,12 +162,16 @@ def test_rolling_service_levels_equal_the_windows_events(events, width):
         latencies = [latency for *_, latency, _ in group if latency is not None]
         total = sum(round(latency * 2**20) for latency in latencies)
         errors = sum(is_error for _, is_error, *_ in group)
-        return [len(group), errors, len(latencies), total % 2**32, total // 2**32]
+        slow = sum(latency > 100 for latency in latencies)
+        # Of some steps nobody has counted the slow ones.
+        judged = [0, len(latencies)] if group[0][0] in unjudged else [slow, 0]
+        counts = [len(group), errors, len(latencies), *judged]
+        return [*counts, total % 2**32, total // 2**32]
 
     found = rolling_service_levels(
         Summaries(
             np.array(steps, int),
-            np.array([sums(group) for group in groups], np.int64).reshape(-1, 5),
+            np.array([sums(group) for group in groups], np.int64).reshape(-1, 7),
             np.array(
                 [max([e[2] for e in g if e[2] is not None], default=np.nan) for g in groups], float
             ),
@@ -181,6 +185,12 @@ def test_rolling_service_levels_equal_the_windows_events(events, width):
         inside = [event for event in events if window <= event[0] < window + width]
         assert found["request_count"][window] == len(inside)
         assert found["error_count"][window] == sum(event[1] for event in inside)
+        latencies = [event[2] for event in inside if event[2] is not None]
+        assert found["latency_count"][window] == len(latencies)
+        if any(event[0] in unjudged and event[2] is not None for event in inside):
+            assert np.isnan(found["slow_count"][window])
+        else:
+            assert found["slow_count"][window] == sum(latency > 100 for latency in latencies)
         for position, kind in ((2, "latency"), (3, "inference_time")):
             values = [event[position] for event in inside if event[position] is not None]
             quantiles = {"p50": 0.5, "p95": 0.95}

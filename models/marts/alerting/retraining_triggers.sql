@@ -2,7 +2,7 @@
 -- on: the newest whose labels are mature, without those of incidents in data or labels.
 {% set window_days = settings().retraining_window_days %}
 {% set spoilt = text_literals(
-    metrics_of(['data_quality', 'feature_drift']) + ['label_coverage']
+    metrics_of(['data_quality', 'feature_drift', 'label_corrections']) + ['label_coverage']
 ) %}
 
 with

@@ -5,6 +5,7 @@ select
     label_view,
     labeled_count,
     {{ calibration_columns() | join(',\n    ') }},
+    ece - ece_noise_floor as ece_excess,
     line_status,
     calibration_status as data_status
 from {{ ref('int_performance_windows') }}
