@@ -27,6 +27,8 @@ DBT = Path(sys.executable).with_name("dbt")
 DAYS = 30
 #: Five days after the last event: nearly all labels have come.
 AS_OF = f"{START + timedelta(days=DAYS + 5):%Y-%m-%d}"
+#: The demo's, which other relations stand in for.
+SEEDS = ("slo_targets", "alert_rules", "deployments")
 #: dbt build as a schedule runs it.
 BUILD = ["build", "--exclude-resource-type", "unit_test"]
 
@@ -83,14 +85,13 @@ def new_database(folder: Path) -> Path:
 
 
 def prepare(database: Path) -> None:
-    """Make empty relations of targets and deployments: those of the project are the demo's."""
-    targets = (PROJECT / "seeds" / "slo_targets.csv").read_text().splitlines()[0].split(",")
-    deployments = (PROJECT / "seeds" / "deployments.csv").read_text().splitlines()[0].split(",")
+    """Make empty relations in place of the seeds, which are the demo's."""
     with duckdb.connect(str(database)) as connection:
-        connection.execute("create schema own")
-        for name, columns in (("slo_targets", targets), ("deployments", deployments)):
+        connection.execute("create schema if not exists own")
+        for name in SEEDS:
+            columns = (PROJECT / "seeds" / f"{name}.csv").read_text().splitlines()[0].split(",")
             fields = ", ".join(f'"{column}" varchar' for column in columns)
-            connection.execute(f"create table own.{name} ({fields})")
+            connection.execute(f"create table if not exists own.{name} ({fields})")
 
 
 def run_dbt(
@@ -101,12 +102,14 @@ def run_dbt(
     more_vars: dict[str, Any] | None = None,
 ) -> Measured:
     """Run a dbt command on a prepared database; target and logs go beside it."""
-    config = {
-        "monitored_models": [MODEL],
-        "landing_path": str(landing.resolve()),
-        "slo_targets_relation": "own.slo_targets",
-        "deployments_relation": "own.deployments",
-    } | (more_vars or {})
+    config = (
+        {
+            "monitored_models": [MODEL],
+            "landing_path": str(landing.resolve()),
+        }
+        | {f"{name}_relation": f"own.{name}" for name in SEEDS}
+        | (more_vars or {})
+    )
     folder = database.parent
     paths = ["--target-path", folder / "target", "--log-path", folder / "logs"]
     results_file = folder / "target" / "run_results.json"

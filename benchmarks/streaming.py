@@ -28,7 +28,7 @@ from statistics import median
 import duckdb
 import numpy as np
 
-from benchmarks.builds import DBT, PROJECT, prepare
+from benchmarks.builds import DBT, PROJECT, SEEDS, prepare
 from benchmarks.generate_events import MODEL, write_hour
 
 START = datetime(2024, 1, 31, 12)
@@ -93,9 +93,7 @@ class Streaming:
         variables = {
             "monitored_models": [MODEL],
             "landing_path": str(self.landing.resolve()),
-            "slo_targets_relation": "own.slo_targets",
-            "deployments_relation": "own.deployments",
-        }
+        } | {f"{name}_relation": f"own.{name}" for name in SEEDS}
         started = time.perf_counter()
         subprocess.run(
             [DBT, "--quiet", "build", "--select", "tag:streaming",

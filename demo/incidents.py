@@ -24,8 +24,8 @@ Record = dict[str, Any]
 class Incident:
     """A row of `incidents.csv`: something goes wrong during [started_at, ended_at).
 
-    `detected_at` is a moment at which a build sees it, `detected_by` the SLO or the table that
-    shows it. `slice` is 'all' or the part affected, such as 'origin=JFK'.
+    `detected_at` is a moment at which a build sees it, `detected_by` the target or rule whose alert
+    fires then. `slice` is 'all' or the part affected, such as 'origin=JFK'.
     """
 
     incident_id: str

@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         print(
             f"Incident {incident.incident_id}, {incident.started_at:%Y-%m-%d %H:%M} to"
             f" {incident.ended_at:%Y-%m-%d %H:%M} ({incident.slice}): {incident.description}"
-            f" To be seen from {incident.detected_at:%Y-%m-%d %H:%M} in {incident.detected_by}."
+            f" The alert {incident.detected_by} is to fire at {incident.detected_at:%Y-%m-%d %H:%M}."
         )
     sys.stdout.flush()  # before dbt's own output
     return replay.build()

@@ -111,7 +111,8 @@ burns as (
         1 as breach_windows,
         1 as evaluation_windows,
         resolve_windows,
-        {{ window_minutes('long_window') }} / 60 as max_age_hours,
+        -- So that the long window still counts when the next one is judged.
+        2 * {{ window_minutes('long_window') }} / 60 as max_age_hours,
         'ignore' as on_missing,
         burn_severity as severity,
         runbook,

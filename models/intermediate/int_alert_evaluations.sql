@@ -239,7 +239,9 @@ select
     window_end + to_microseconds((max_age_hours * 3.6e9)::bigint) as expires_at,
     step_minutes
 from judged
--- Some windows are closed whose labels are still to come.
 where
+    -- Some windows are closed whose labels are still to come.
     window_end + to_microseconds((grace_hours * 3.6e9)::bigint)
     <= (select as_of from {{ ref('int_as_of') }})
+    -- By the minute, most windows of little traffic could not be judged.
+    and (data_status = 'ok' or step_minutes > 1)

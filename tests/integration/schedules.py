@@ -13,13 +13,49 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.integration.warehouse import MODEL, PROJECT, TARGET, Warehouse, event, label
+from tests.integration.warehouse import MODEL, PROJECT, RULE, TARGET, Warehouse, event, label
 
 PUBLIC = sorted(path.stem for path in (PROJECT / "models" / "marts").rglob("*.sql"))
 TARGETS = [
     {"slo_name": "burst", "metric": "latency_p95_ms", "window_size": "30m", "objective": "1e9"},
     {"slo_name": "errors", "window_size": "6h", "objective": "1"},
     {"slo_name": "slices", "slice_key": "plan", "window_size": "2d", "objective": "1"},
+    {"slo_name": "budget", "window_size": "28d", "objective": "0.01"},
+]
+RULES = [
+    {
+        "alert_name": "errors",
+        "threshold": "0.1",
+        "breach_windows": "2",
+        "evaluation_windows": "3",
+        "resolve_windows": "1",
+        "max_age_hours": "2",
+        "on_missing": "breach",
+    },
+    {
+        "alert_name": "slow and wrong",
+        "metric": "latency_p95_ms",
+        "window_size": "10m",
+        "threshold": "50",
+    },
+    {"alert_name": "slow and wrong", "metric": "error_count", "window_size": "15m"},
+    {
+        "alert_name": "drift",
+        "metric": "psi",
+        "slice_key": "*",
+        "feature": "*",
+        "window_size": "1d",
+        "threshold": "0.02",
+        "severity": "info",
+        "triggers_retraining": "true",
+    },
+    {
+        "alert_name": "coverage",
+        "metric": "label_coverage",
+        "window_size": "1d",
+        "comparator": "<",
+        "threshold": "0.7",
+    },
 ]
 FIRST_DAY = datetime(2024, 1, 10)
 #: The baseline is provisional in the first days and frozen from the third.
@@ -93,15 +129,16 @@ def differences(tables, found, expected):
     return "\n".join(lines)
 
 
-def set_targets(warehouse, targets=TARGETS):
+def set_targets(warehouse, targets=TARGETS, rules=RULES):
     warehouse.own("slo_targets", TARGET, targets)
+    warehouse.own("alert_rules", RULE, rules)
 
 
 def build_at_once(warehouse, folder, threads=2):
     """Build the same files in an empty database that has the same frozen baselines."""
     fresh = Warehouse(folder, copy.deepcopy(warehouse.vars))
-    targets = warehouse.frame("from own.slo_targets").to_dict("records")
-    fresh.own("slo_targets", TARGET, targets)
+    for name, form in (("slo_targets", TARGET), ("alert_rules", RULE)):
+        fresh.own(name, form, warehouse.frame(f"from own.{name}").to_dict("records"))
     schema = "ml_monitoring_internal"
     held = [name for (name,) in warehouse.query(
         f"select table_name from duckdb_tables() where schema_name = '{schema}'"
@@ -324,7 +361,11 @@ class Landing:
         self.model()["latency_threshold_ms"] = rng.choice([None, 7.5, 20, 55])
 
     def other_targets(self, rng):
-        set_targets(self.warehouse, rng.sample(TARGETS, rng.randint(0, len(TARGETS))))
+        set_targets(
+            self.warehouse,
+            rng.sample(TARGETS, rng.randint(0, len(TARGETS))),
+            rng.sample(RULES, rng.randint(0, len(RULES))),
+        )
 
     def other_settings(self, rng):
         self.warehouse.vars |= {

@@ -265,7 +265,7 @@ BOUNDS = {
 def test_metrics_are_those_of_scikit_learn(case, computed, name):
     table = case.table(name)
     metrics = [metric for metric in [*TOLERANCE, *BOUNDS] if metric in table]
-    assert len(metrics) == (12 if name == "model_performance" else 4)
+    assert len(metrics) == (12 if name == "model_performance" else 5)
     expected = pd.DataFrame(computed.values(), index=pd.MultiIndex.from_tuples(computed))
     expected = expected.reindex(pd.MultiIndex.from_frame(table[LABEL_KEY]))
     for metric in metrics:

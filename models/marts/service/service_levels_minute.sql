@@ -2,7 +2,6 @@
 -- Of the main build; where a streaming run has been later, its minutes follow.
 {{ config(tags=['streaming']) }}
 
-{% set key = ['model_name', 'model_version', 'role', 'window_start'] %}
 {% set main_minutes = built(ref('int_service_levels_minute')) %}
 {% set main_clock = built_or_empty(ref('int_as_of'), {'as_of': 'timestamp'}) %}
 
@@ -28,14 +27,13 @@ seam as (
 
 minutes as (
     {% if main_minutes %}
-    select
-        {{ (key + service_metrics()) | join(',\n        ') }}
+    select *
     from {{ main_minutes }}
     where window_start < (select streamed_from from seam)
-    union all
+    -- By name: a main build of an earlier version of the project may lack some columns.
+    union all by name
     {% endif %}
-    select
-        {{ (key + service_metrics()) | join(',\n        ') }}
+    select *
     from {{ ref('int_streamed_minutes') }}
     where window_start >= (select streamed_from from seam)
 )
