@@ -101,13 +101,14 @@ burns as (
         case when comparator in ('<', '<=') then bad_share else 1 - bad_share end as threshold,
         'value' as compare_to,
         -- Of few requests one bad one is a large share: at the threshold there must be some.
-        greatest(1, ceil(
+        greatest(1, ceil(round(
             {{ settings().burn_min_bad_requests }} / bad_share
             * case
                 when condition_number = 1 then 1
                 else {{ window_minutes('short_window') }} / {{ window_minutes('long_window') }}
-            end
-        ))::bigint as min_requests,
+            end,
+            6
+        )))::bigint as min_requests,
         1 as breach_windows,
         1 as evaluation_windows,
         resolve_windows,
