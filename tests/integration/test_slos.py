@@ -172,11 +172,19 @@ def test_causes_of_drift_and_decay_are_found(broken):
     assert feature == "wind_speed_mph" and "psi of wind_speed_mph over 7d is 12." in summary
     assert cause.startswith("100 % of the values are 12.0, in the baseline 9 %")
     # Fifty degrees Fahrenheit are ten degrees Celsius.
-    for origin in ("EWR", "JFK"):
-        feature, summary, cause = found["temperature_jump_7d_origin", origin]
-        assert feature == "temperature_f" and f"origin = {origin}: " in summary
-        assert cause.startswith("100 % of the values are at most ")
-        assert cause.endswith(", in the window before 10 %")
+    # Both airports are one alert with two lines, and the worse one stands for it.
+    lines = broken[0].query(
+        "select slice_value, feature from ml_monitoring.alert_lines"
+        " where alert_name = 'temperature_jump_7d_origin' and state = 'firing'"
+        " order by worst_value"
+    )
+    assert sorted(lines) == [("EWR", "temperature_f"), ("JFK", "temperature_f")]
+    worst, _ = lines[-1]
+    feature, summary, cause = found["temperature_jump_7d_origin", worst]
+    assert feature == "temperature_f" and f"origin = {worst}: " in summary
+    assert summary.endswith("; another line fires, too")
+    assert cause.startswith("100 % of the values are at most ")
+    assert cause.endswith(", in the window before 10 %")
     feature, _, cause = found["score_drift_7d", "all"]
     assert feature == "score" and cause.startswith("100 % of the values are at most 0.")
     _, _, cause = found["fairness_origin_30d", "all"]
@@ -244,7 +252,9 @@ def test_dead_label_feed_is_no_healthy_model(dead_feed):
     """What labels would tell is unknown: a target that must not miss it says so, others wait."""
     warehouse, _ = dead_feed
     found = report(warehouse)
-    assert {name for name, _ in found} == {"auc_30d", "label_coverage_1d", "throughput_1h"}
+    assert {name for name, _ in found} == {
+        "auc_30d", "label_coverage_1d", "label_coverage_falls", "throughput_1h",
+    }  # fmt: skip
     _, summary, cause = found["auc_30d", "all"]
     assert "roc_auc over 30d could not be judged" in summary
     assert cause == "the newest label known is of 2013-03-20 02:00 UTC"
@@ -253,6 +263,7 @@ def test_dead_label_feed_is_no_healthy_model(dead_feed):
         " where data_status <> 'ok' order by all"
     )
     assert status == [
+        ("accuracy_28d", False, "no_data"),
         ("auc_30d", True, "no_data"),
         ("ece_30d", False, "no_data"),
         ("fairness_origin_30d", False, "no_data"),

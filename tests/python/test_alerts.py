@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alert_tables import ALERT_LINES, alert_lines
-from alerts import NONE, Evaluations, find_episodes, next_true
+from alerts import NONE, Evaluations, after_cooldown, find_episodes, next_true
 
 HOUR = 3_600_000_000
 
@@ -360,3 +360,18 @@ def test_two_keys_of_one_hash_are_refused():
     clash = judged.set_column(0, "key_hash", pa.array([7, 7]))
     with pytest.raises(ValueError, match="1 series of windows for 2 keys"):
         alert_lines(clash, keys, rule_table, as_of=5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), max_size=30), st.integers(0, 20))
+def test_a_cooldown_leaves_out_what_comes_too_soon(events, cooldown):
+    events = sorted(events)
+    chosen = (
+        after_cooldown(*(np.array(column, int) for column in zip(*events, strict=True)), cooldown)
+        if events
+        else np.array([])
+    )
+    last = {}
+    for (series, moment), is_chosen in zip(events, chosen.tolist(), strict=True):
+        assert is_chosen == (series not in last or moment >= last[series] + cooldown)
+        if is_chosen:
+            last[series] = moment
