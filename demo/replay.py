@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+
 from demo import PROJECT_DIR
 from demo.incidents import Incident, read_incidents
 
@@ -134,6 +136,27 @@ def incidents_at(incidents: list[Incident], at: datetime) -> list[Incident]:
     ]
 
 
+def expected_alert(database: Path, incident: Incident) -> str:
+    """Say whether the alert that an incident is to be seen by fires."""
+    name = incident.detected_by
+    try:
+        with duckdb.connect(str(database), read_only=True) as connection:
+            row = connection.execute(
+                "select state, fired_at, worst_value, line_count from ml_monitoring.alerts"
+                " where alert_name = $name and fired_at >= $since"
+                " order by state = 'firing' desc, fired_at desc limit 1",
+                {"name": name, "since": incident.started_at.astimezone(UTC).replace(tzinfo=None)},
+            ).fetchone()
+    except duckdb.Error as error:
+        return f"what became of the alert {name} is unknown: {error}"
+    if row is None:
+        return f"the alert {name} has not fired since it began"
+    state, fired_at, worst_value, line_count = row
+    worst = "" if worst_value is None else f", worst value {worst_value:.4g}"
+    lines = "" if line_count == 1 else f", {line_count} lines"
+    return f"the alert {name} is {state}, fired at {fired_at:%Y-%m-%d %H:%M} UTC{worst}{lines}"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m demo.replay", description=__doc__)
@@ -158,10 +181,14 @@ def main(argv: list[str] | None = None) -> int:
         print(
             f"Incident {incident.incident_id}, {incident.started_at:%Y-%m-%d %H:%M} to"
             f" {incident.ended_at:%Y-%m-%d %H:%M} ({incident.slice}): {incident.description}"
-            f" The alert {incident.detected_by} is to fire at {incident.detected_at:%Y-%m-%d %H:%M}."
+            f" The alert {incident.detected_by} is to fire at"
+            f" {incident.detected_at:%Y-%m-%d %H:%M}."
         )
     sys.stdout.flush()  # before dbt's own output
-    return replay.build()
+    exit_code = replay.build()
+    for incident in incidents_at(incidents, at):
+        print(f"{incident.incident_id}: {expected_alert(replay.database, incident)}")
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -41,6 +41,15 @@ SLOS = """
     from ml_monitoring.slo_status
     order by is_breached desc, severity, slo_name, model_version, slice_value
 """
+ALERTS = """
+    select
+        alert_name, severity, model_version, state, strftime(fired_at, '%Y-%m-%d %H:%M'),
+        strftime(resolved_at, '%Y-%m-%d %H:%M'), worst_value, line_count
+    from ml_monitoring.alerts
+    where state <> 'pending'
+    order by state, coalesce(resolved_at, fired_at) desc, alert_name
+    limit 8
+"""
 VERSIONS = """
     with days as (
         select * from ml_monitoring.service_levels
@@ -184,6 +193,7 @@ def main() -> int:
         ingested = connection.execute(INGESTED).fetchall()
         issues = connection.execute(FIELD_ISSUES).fetchall()
         slos = connection.execute(SLOS).fetchall()
+        alerts = connection.execute(ALERTS).fetchall()
         versions = connection.execute(VERSIONS).fetchall()
         drifted = connection.execute(DRIFT).fetchall()
         quality = connection.execute(QUALITY).fetchall()
@@ -241,6 +251,15 @@ def main() -> int:
         objectives.add_row(name, severity, where, target, window, number(value, ".4g"),
                            f"[{style}]{state}[/{style}]", number(budget, ".0%"))  # fmt: skip
     console.print(objectives)
+
+    console.print()
+    fired = table("The newest alerts", "alert", "severity", "version", "state", "fired (UTC)",
+                  "resolved (UTC)", "worst value#", "lines#")  # fmt: skip
+    for name, severity, version, state, since, until, worst, count in alerts:
+        style = "bold red" if state == "firing" else "green"
+        fired.add_row(name, severity, version, f"[{style}]{state}[/{style}]", since, until or "–",
+                      number(worst, ".4g"), number(count))  # fmt: skip
+    console.print(fired)
     console.print(
         "\nNext:\n"
         "  make replay AT=latency-may      the same build in the middle of an incident: it fails\n"
