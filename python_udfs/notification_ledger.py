@@ -103,13 +103,17 @@ class Ledger:
                 f"There is no folder {path.parent} for the ledger of notifications. Make it, or"
                 " name another file: ML_MONITORING_NOTIFICATIONS_PATH=/srv/data/told.sqlite"
             )
-        ledger = cls(connect(path, f"{path.resolve().as_uri()}?mode=rwc", wait_seconds), path)
         with explained(path, wait_seconds):
-            ledger._connection.execute("pragma locking_mode = exclusive")
-            ledger._connection.execute("pragma journal_mode = wal")
-            ledger._connection.execute("pragma synchronous = full")
-            ledger._connection.executescript(f"begin immediate; {TABLES} commit;")
-            ledger._check_format(is_new_allowed=True)
+            ledger = cls(connect(path, "rwc", wait_seconds), path)
+            try:
+                ledger._connection.execute("pragma locking_mode = exclusive")
+                ledger._connection.execute("pragma journal_mode = wal")
+                ledger._connection.execute("pragma synchronous = full")
+                ledger._connection.executescript(f"begin immediate; {TABLES} commit;")
+                ledger._check_format(is_new_allowed=True)
+            except BaseException:
+                ledger._connection.close()
+                raise
         return ledger
 
     @classmethod
@@ -120,7 +124,7 @@ class Ledger:
             ledger._connection.executescript(TABLES)
             return ledger
         with explained(path, 5):
-            ledger = cls(connect(path, f"{path.resolve().as_uri()}?mode=ro", 5), path)
+            ledger = cls(connect(path, "ro", 5), path)
             ledger._check_format(is_new_allowed=False)
         return ledger
 
@@ -305,12 +309,15 @@ def explained(path: Path, wait_seconds: float) -> Iterator[None]:
         ) from error
 
 
-def connect(path: Path, address: str, wait_seconds: float) -> sqlite3.Connection:
+def connect(path: Path, mode: str, wait_seconds: float) -> sqlite3.Connection:
     """Open a SQLite file in autocommit mode, for use by several threads in turn."""
-    with explained(path, wait_seconds):
-        return sqlite3.connect(
-            address, uri=True, timeout=wait_seconds, isolation_level=None, check_same_thread=False
-        )
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=wait_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 def write_row(row: Mapping[str, Any]) -> str:

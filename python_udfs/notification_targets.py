@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,7 +140,11 @@ def dress(service: Any, scheme: str, message: Message) -> None:
 def explain(result: Any) -> str:
     """Say why apprise could not send, in words that hold nothing of the URL."""
     logs = [
-        entry.message for sent in result or () for attempt in sent.attempts for entry in attempt
+        entry.message
+        # Before apprise 2 there is a mere boolean.
+        for sent in (result if isinstance(result, Iterable) else ())
+        for attempt in sent.attempts
+        for entry in attempt
     ]
     status = re.search(r"\berror[ =:]+([1-5]\d\d)\b", "\n".join(logs))
     return f"HTTP {status[1]}" if status else "no answer, or no connection"
