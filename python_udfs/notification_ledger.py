@@ -26,7 +26,7 @@ TABLES = """
     create table if not exists facts (name text primary key, value text not null);
     create table if not exists incidents (
         incident_id text primary key, told text not null, ordinal integer not null,
-        alert text not null
+        alert text not null, seen_at text not null
     );
     create table if not exists triggers (
         trigger_id text primary key, key text not null, incident_id text, is_told integer not null
@@ -156,14 +156,17 @@ class Ledger:
     def memory(self) -> Memory:
         """Return what earlier runs have seen and told."""
         incidents = self._connection.execute(
-            "select incident_id, told, ordinal, alert from incidents order by incident_id"
+            "select incident_id, told, ordinal, alert, seen_at from incidents order by incident_id"
         )
         triggers = self._connection.execute(
             "select trigger_id, key, incident_id, is_told from triggers order by trigger_id"
         )
         began, as_of = self._fact("began"), self._fact("as_of")
         return Memory(
-            tuple(Incident(*known, read_row(alert)) for *known, alert in incidents),
+            tuple(
+                Incident(*known, read_row(alert), datetime.fromisoformat(seen_at))
+                for *known, alert, seen_at in incidents
+            ),
             tuple(Trigger(*known, bool(is_told)) for *known, is_told in triggers),
             began and datetime.fromisoformat(began),
             as_of and datetime.fromisoformat(as_of),
@@ -195,10 +198,10 @@ class Ledger:
             try:
                 for incident in made.incidents:
                     self._connection.execute(
-                        "insert or replace into incidents values (?, ?, ?, ?)",
+                        "insert or replace into incidents values (?, ?, ?, ?, ?)",
                         [
                             incident.incident_id, incident.told, incident.ordinal,
-                            write_row(incident.alert),
+                            write_row(incident.alert), incident.seen_at.isoformat(),
                         ],
                     )  # fmt: skip
                 for trigger_id in made.gone_triggers:

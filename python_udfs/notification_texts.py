@@ -21,10 +21,11 @@ from typing import Any
 from notifications import FIRING, RESOLVED, RETRACTED, RETRAINING, Change, Row
 
 ALERT_COLUMNS = (
-    "alert_id", "alert_name", "severity", "owner", "state", "model_name", "model_version", "role",
-    "slice_key", "slice_value", "window_size", "window_start", "window_end", "started_at",
-    "fired_at", "resolved_at", "line_count", "metric", "feature", "comparator", "compare_to",
-    "threshold", "worst_value", "last_value", "runbook", "triggers_retraining",
+    "alert_id", "alert_name", "kind", "severity", "owner", "state", "model_name", "model_version",
+    "role", "slice_key", "slice_value", "window_size", "window_start", "window_end", "started_at",
+    "fired_at", "resolved_at", "line_count", "firing_line_count", "metric", "feature",
+    "comparator", "compare_to", "threshold", "condition_count", "worst_value", "last_value",
+    "runbook", "triggers_retraining", "data_status",
 )  # fmt: skip
 #: Of ``alert_board``: they decide whether something is told, and are not told.
 BOARD_COLUMNS = ("is_silenced", "is_in_maintenance")
@@ -34,9 +35,9 @@ LINE_COLUMNS = (
 )  # fmt: skip
 REPORT_COLUMNS = ("summary", "likely_cause")
 TRIGGER_COLUMNS = (
-    "trigger_id", "model_name", "model_version", "triggered_at", "alert_id", "alert_name",
+    "trigger_id", "model_name", "model_version", "role", "triggered_at", "alert_id", "alert_name",
     "reason", "evidence", "training_window_start", "training_window_end", "excluded_periods",
-    "training_day_count", "labeled_count",
+    "training_day_count", "labeled_count", "data_status",
 )  # fmt: skip
 
 #: The slices of an alert that an event lists; ``line_count`` has how many there are.
@@ -200,17 +201,21 @@ def describe_time(change: Change) -> str:
 
 def describe_values(alert: Row) -> str:
     """Say how far a metric went, and what the rule is."""
-    # Where absence fired there is no value.
+    if alert["data_status"] != "ok":
+        return "it could not be judged, for want of data"
     texts = [
         f"{name} {write_number(alert[column])}"
         for name, column in (("worst", "worst_value"), ("last", "last_value"))
         if alert[column] is not None
-    ] or ["there is nothing to judge"]
+    ]
     if alert["threshold"] is not None:
-        rule = f"rule: {plain(alert['metric'])} {alert['comparator'] or ''}"
+        rule = f"rule: {plain(alert['metric'])} {plain(alert['comparator'])}"
         rule += f" {write_number(alert['threshold'])}"
-        compared = plain(alert["compare_to"])
-        texts.append(rule + (f" ({compared})" if compared else ""))
+        if alert["compare_to"] not in (None, "value"):
+            rule += f" ({plain(alert['compare_to']).replace('_', ' ')})"
+        if (alert["condition_count"] or 1) > 1:
+            rule += f" and {alert['condition_count'] - 1} more"
+        texts.append(rule)
     return ", ".join(texts)
 
 

@@ -23,7 +23,7 @@ SEVERITIES = ("page", "ticket", "info")
 CHANNELS = (*SEVERITIES, RETRAINING)
 
 #: An alert with another severity is another alert: other people are told.
-GROUP = ("alert_name", "model_name", "model_version", "role", "severity")
+GROUP = ("kind", "alert_name", "model_name", "model_version", "role", "severity")
 #: What late data shows to have been, and to be over: told if it was over so long before the last
 #: run at the most. A new rule finds years of such alerts.
 LOOKBACK = timedelta(days=1)
@@ -45,12 +45,20 @@ class Incident:
         How often it was told to have begun.
     alert : mapping
         The row of ``alerts`` that it was last seen as.
+    seen_at : datetime
+        When that was: the moment that the tables looked back from.
     """
 
     incident_id: str
     told: str
     ordinal: int
     alert: Row
+    seen_at: datetime
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """The time that it is known to have lasted, [start, end)."""
+        return span_of(self.alert, self.seen_at)
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,7 @@ class Plan:
 def plan(
     alerts: list[Row],
     triggers: list[Row],
+    as_of: datetime,
     memory: Memory,
     channels: Collection[str] = CHANNELS,
 ) -> Plan:
@@ -167,6 +176,8 @@ def plan(
         The rows of ``alert_board``. Those that are pending count as not there.
     triggers : list of mappings
         The rows of ``retraining_triggers``.
+    as_of : datetime
+        The moment that both look back from.
     memory : Memory
         What earlier runs have left.
     channels : collection of str
@@ -183,7 +194,7 @@ def plan(
     for incident in memory.incidents:
         groups[group_of(incident.alert)][0].append(incident)
     for alert in alerts:
-        if alert["state"] in (FIRING, RESOLVED):
+        if alert["state"] in (FIRING, RESOLVED) and alert["fired_at"]:
             groups[group_of(alert)][1].append(alert)
     names = {incident.incident_id for incident in memory.incidents}
     incident_of: dict[str, str] = {}
@@ -193,16 +204,20 @@ def plan(
         is_heard = channel_of(rows[0] if rows else incidents[0].alert) in channels
         for incident, alert in pairs:
             incident_of[alert["alert_id"]] = incident.incident_id
-            follow(made, incident, alert, is_heard=is_heard)
+            seen = replace(incident, alert=alert, seen_at=as_of)
+            is_news = follow(made, seen, is_heard=is_heard)
+            if not is_news and not is_settled(incident, alert):
+                made.incidents.append(seen)
         for incident in gone if is_heard else []:
             if incident.told == FIRING:
-                tell(made, incident, RETRACTED, incident.alert)
+                tell(made, incident, RETRACTED)
         for alert in rest:
             name = name_incident(alert, names)
             names.add(name)
             incident_of[alert["alert_id"]] = name
-            is_part = any(overlaps(alert, incident.alert) for incident in incidents)
-            begin(made, Incident(name, UNTOLD, 0, alert), memory, is_part, is_heard=is_heard)
+            is_part = any(overlaps(incident, alert) for incident in incidents)
+            new = Incident(name, UNTOLD, 0, alert, as_of)
+            begin(made, new, memory, is_part, is_heard=is_heard)
     plan_triggers(made, triggers, alerts, memory, incident_of, is_heard=RETRAINING in channels)
     return made
 
@@ -222,19 +237,16 @@ def is_muted(alert: Row) -> bool:
     return bool(alert.get("is_silenced") or alert.get("is_in_maintenance"))
 
 
-def span_of(alert: Row) -> tuple[datetime, datetime]:
-    """Return the time that an alert is known to have lasted, [start, end).
-
-    Of one that fires, the end is that of its newest window: what comes later is not known yet.
-    """
-    start = alert["started_at"] or alert["fired_at"] or alert["window_start"]
-    ends = [alert["fired_at"], alert["resolved_at"] or alert["window_end"]]
-    return start, max([start + timedelta(microseconds=1), *(end for end in ends if end)])
+def span_of(alert: Row, until: datetime = datetime.max) -> tuple[datetime, datetime]:
+    """Return the time that an alert lasts, [start, end); of one that fires, until a moment."""
+    start = alert["started_at"] or alert["fired_at"]
+    end = alert["resolved_at"] or max(until, alert["fired_at"])
+    return start, max(end, start + timedelta(microseconds=1))
 
 
-def overlaps(one: Row, other: Row) -> bool:
-    """Return whether two alerts share some time."""
-    (start, end), (other_start, other_end) = span_of(one), span_of(other)
+def overlaps(incident: Incident, alert: Row) -> bool:
+    """Return whether an incident and an alert share some time."""
+    (start, end), (other_start, other_end) = incident.span, span_of(alert)
     return start < other_end and other_start < end
 
 
@@ -274,7 +286,7 @@ def match(
         for incident in open_incidents
         for alert in alerts
         if alert["alert_id"] not in taken
-        and (alert["alert_id"] == incident.alert["alert_id"] or overlaps(alert, incident.alert))
+        and (alert["alert_id"] == incident.alert["alert_id"] or overlaps(incident, alert))
     ]
     paired = set()
     for _, incident, alert in sorted(candidates, key=lambda candidate: candidate[0]):
@@ -289,7 +301,7 @@ def match(
 
 def is_settled(incident: Incident, alert: Row) -> bool:
     """Return whether an incident is over, and its alert is as it was."""
-    return incident.told in (UNTOLD, RESOLVED) and span_of(incident.alert) == span_of(alert)
+    return incident.told in (UNTOLD, RESOLVED) and incident.span == span_of(alert)
 
 
 def preference(incident: Incident, alert: Row) -> tuple:
@@ -318,41 +330,44 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256("\x1f".join(map(repr, parts)).encode()).hexdigest()
 
 
-def tell(made: Plan, incident: Incident, state: str, alert: Row) -> None:
+def tell(made: Plan, incident: Incident, state: str) -> None:
     """Plan to tell a state of an incident."""
     is_first = state != RETRACTED and incident.told != FIRING
     ordinal = incident.ordinal + is_first
-    made.incidents.append(replace(incident, told=state, ordinal=ordinal, alert=alert))
+    made.incidents.append(replace(incident, told=state, ordinal=ordinal))
     made.changes.append(
         Change(
             key=digest(incident.incident_id, state, ordinal)[:32],
             subject=incident.incident_id,
             ordinal=ordinal,
             state=state,
-            channel=channel_of(alert),
-            row=alert,
+            channel=channel_of(incident.alert),
+            row=incident.alert,
             is_first=is_first,
         )
     )
 
 
-def follow(made: Plan, incident: Incident, alert: Row, *, is_heard: bool) -> None:
-    """Plan what to tell of an incident that is there still."""
-    is_firing = alert["state"] == FIRING
-    if not is_heard:
-        made.passed_over[f"no target for {channel_of(alert)}"] += is_firing
-    elif is_firing and incident.told != FIRING and is_muted(alert):
-        made.passed_over["silenced or in maintenance"] += 1
-    elif is_firing and incident.told != FIRING:
-        tell(made, incident, FIRING, alert)
-        return
-    elif not is_firing and (
-        incident.told == FIRING or (incident.told == RETRACTED and not is_muted(alert))
+def follow(made: Plan, incident: Incident, *, is_heard: bool) -> bool:
+    """Plan what to tell of an incident that is there still; return whether that is anything."""
+    alert, told = incident.alert, incident.told
+    if alert["state"] == FIRING and told != FIRING:
+        if not is_heard:
+            made.passed_over[f"no target for {channel_of(alert)}"] += 1
+        elif is_muted(alert):
+            made.passed_over["silenced or in maintenance"] += 1
+        else:
+            tell(made, incident, FIRING)
+            return True
+    # What was taken back, and has been after all, is as good as new.
+    elif (
+        alert["state"] == RESOLVED
+        and is_heard
+        and (told == FIRING or (told == RETRACTED and not is_muted(alert)))
     ):
-        tell(made, incident, RESOLVED, alert)
-        return
-    if dict(incident.alert) != dict(alert):
-        made.incidents.append(replace(incident, alert=alert))
+        tell(made, incident, RESOLVED)
+        return True
+    return False
 
 
 def begin(made: Plan, incident: Incident, memory: Memory, is_part: bool, *, is_heard: bool) -> None:
@@ -366,14 +381,14 @@ def begin(made: Plan, incident: Incident, memory: Memory, is_part: bool, *, is_h
             made.passed_over["silenced or in maintenance"] += 1
             made.incidents.append(incident)
         else:
-            tell(made, incident, FIRING, alert)
+            tell(made, incident, FIRING)
         return
     if is_part or is_muted(alert) or not is_heard:
         reason = "part of one that was known" if is_part else "over, and nobody was to be told"
     elif not memory.is_news(alert["resolved_at"]):
         reason = "over already"
     else:
-        tell(made, incident, RESOLVED, alert)
+        tell(made, incident, RESOLVED)
         return
     made.passed_over[reason] += 1
     made.incidents.append(incident)

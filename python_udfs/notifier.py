@@ -22,7 +22,7 @@ from typing import Any
 
 import duckdb
 
-from notification_ledger import Delivery, Ledger, LedgerError
+from notification_ledger import Delivery, Ledger, LedgerError, explained
 from notification_targets import HOW_TO, VARIABLES, Target, read_targets
 from notification_texts import (
     ALERT_COLUMNS,
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
             show(made, messages, ledger.waiting(), targets)
         return DELIVERED
     # The tables are read once nobody else can tell what is in them.
-    with Ledger.open(ledger_path, options.wait) as ledger:
+    with explained(ledger_path, options.wait), Ledger.open(ledger_path, options.wait) as ledger:
         memory = ledger.memory()
         made, messages, as_of = prepare(source, options.schema, memory, targets.keys(), prefix)
         names = {channel: [target.name for target in found] for channel, found in targets.items()}
@@ -164,7 +164,7 @@ def prepare(
                     " it a ledger of its own (ML_MONITORING_NOTIFICATIONS_PATH), or move the old"
                     " ledger away: a new one tells again what fires now."
                 )
-            made = plan(findings.alerts, findings.triggers, memory, channels)
+            made = plan(findings.alerts, findings.triggers, findings.as_of, memory, channels)
             details = findings.details(
                 [change.row["alert_id"] for change in made.changes if change.channel != RETRAINING]
             )

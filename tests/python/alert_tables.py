@@ -13,7 +13,10 @@ from notification_texts import (
 )
 
 TYPES = {
-    "bigint": {"line_count", "training_day_count", "labeled_count"},
+    "bigint": {
+        "line_count", "firing_line_count", "condition_count", "training_day_count",
+        "labeled_count",
+    },
     "double": {"threshold", "worst_value", "last_value"},
     "boolean": {"triggers_retraining", "is_silenced", "is_in_maintenance"},
     "timestamp": {
@@ -38,13 +41,14 @@ def at(text):
 def alert(**changes):
     """A row of alert_board: p95 of v1, which fires since 08:00."""
     return {
-        "alert_id": "a1", "alert_name": "p95", "severity": "page", "owner": None,
+        "alert_id": "a1", "alert_name": "p95", "kind": "rule", "severity": "page", "owner": None,
         "state": "firing", "model_name": "churn", "model_version": "v1", "role": "live",
         "slice_key": "all", "slice_value": "all", "window_size": "1h",
         "window_start": at("01 08:00"), "window_end": at("01 09:00"),
         "started_at": at("01 08:00"), "fired_at": at("01 08:30"), "resolved_at": None,
-        "line_count": 1, "metric": "latency_p95_ms", "feature": None, "comparator": ">",
-        "compare_to": None, "threshold": 250.0, "worst_value": 512.0, "last_value": 430.0,
+        "line_count": 1, "firing_line_count": 1, "condition_count": 1, "data_status": "ok",
+        "metric": "latency_p95_ms", "feature": None, "comparator": ">",
+        "compare_to": "value", "threshold": 250.0, "worst_value": 512.0, "last_value": 430.0,
         "runbook": "docs/runbooks/latency.md", "triggers_retraining": False,
         "is_silenced": False, "is_in_maintenance": False,
     } | changes  # fmt: skip
@@ -53,11 +57,11 @@ def alert(**changes):
 def trigger(**changes):
     """A row of retraining_triggers."""
     return {
-        "trigger_id": "t1", "model_name": "churn", "model_version": "v1",
+        "trigger_id": "t1", "model_name": "churn", "model_version": "v1", "role": "live",
         "triggered_at": at("01 08:30"), "alert_id": "a1", "alert_name": "p95",
         "reason": "AUC fell", "evidence": "roc_auc 0.61", "training_window_start": at("01"),
         "training_window_end": at("29"), "excluded_periods": None, "training_day_count": 28,
-        "labeled_count": 12000,
+        "labeled_count": 12000, "data_status": "ok",
     } | changes  # fmt: skip
 
 

@@ -25,15 +25,22 @@ HOSTILE = "JFK\r\n## <!channel> @everyone `x` [a](http://b.c) <b>&lt;</b> \x1b[3
 def message_of(*alerts, triggers=(), details=DETAILS, prefix="", before=()):
     memory = Memory()
     if before:
-        incidents = tuple(plan(list(before), [], memory).incidents)
+        incidents = tuple(plan(list(before), [], at("01 09:00"), memory).incidents)
         memory = Memory(incidents, (), at("01 07:00"), at("01 09:00"))
-    [change] = plan(list(alerts), list(triggers), memory).changes
+    [change] = plan(list(alerts), list(triggers), at("01 10:00"), memory).changes
     return compose(change, details, prefix)
 
 
 def test_firing():
     message = message_of(
-        alert(slice_key="origin", slice_value="JFK", line_count=5, owner="ml-team"),
+        alert(
+            slice_key="origin",
+            slice_value="JFK",
+            line_count=5,
+            owner="ml-team",
+            condition_count=2,
+            compare_to="ratio_to_baseline",
+        ),
         prefix="https://git.example.org/monitoring/",
     )
     assert message.title == "[PAGE] p95 firing: churn v1 live"
@@ -41,7 +48,7 @@ def test_firing():
     assert message.body.splitlines() == [
         "What: churn v1: p95 is 430",
         "Since: 2024-03-01 08:00 UTC, fired 2024-03-01 08:30 UTC",
-        "How bad: worst 512, last 430, rule: latency_p95_ms > 250",
+        "How bad: worst 512, last 430, rule: latency_p95_ms > 250 (ratio to baseline) and 1 more",
         "Where: origin = JFK; 4 more: origin = EWR, origin = LGA, ...",
         "Likely cause: v1 went live",
         "Runbook: https://git.example.org/monitoring/docs/runbooks/latency.md",
@@ -53,8 +60,8 @@ def test_firing():
 
 def test_what_is_not_there_is_left_out():
     message = message_of(
-        alert(severity="info", runbook=None, worst_value=None, last_value=None, threshold=None,
-              model_version="all", role="all", metric="request_count"),
+        alert(severity="info", runbook=None, worst_value=None, last_value=None, role="all",
+              data_status="no_data", model_version="all", metric="request_count"),
         details={},
     )  # fmt: skip
     assert message.title == "[INFO] p95 firing: churn"
@@ -62,7 +69,7 @@ def test_what_is_not_there_is_left_out():
         "What", "Since", "How bad", "Where", "Alert", "Key",
     ]  # fmt: skip
     assert "What: request_count over 1h\n" in message.body
-    assert "How bad: there is nothing to judge\n" in message.body
+    assert "How bad: it could not be judged, for want of data\n" in message.body
     assert "Where: all requests\n" in message.body
 
 
@@ -91,7 +98,8 @@ def test_retraining():
     assert "Train on: 2024-03-01 to 2024-03-29, 28 days, 12,000 labels\n" in message.body
     assert message.event == {
         "event": "retraining_trigger", "idempotency_key": message.key, "trigger_id": "t1",
-        "model_name": "churn", "model_version": "v1", "triggered_at": "2024-03-01T08:30:00Z",
+        "model_name": "churn", "model_version": "v1", "role": "live", "data_status": "ok",
+        "triggered_at": "2024-03-01T08:30:00Z",
         "alert_id": "a1", "alert_name": "p95", "reason": "AUC fell", "evidence": "roc_auc 0.61",
         "training_window_start": "2024-03-01T00:00:00Z",
         "training_window_end": "2024-03-29T00:00:00Z", "excluded_periods": None,

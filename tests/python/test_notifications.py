@@ -23,7 +23,7 @@ class Told:
 
     def run(self, as_of, *alerts, triggers=(), channels=CHANNELS):
         """What a run tells: state, ordinal and alert_id of each message."""
-        made = self.plan = plan(list(alerts), list(triggers), self.memory, channels)
+        made = self.plan = plan(list(alerts), list(triggers), as_of, self.memory, channels)
         gone = set(made.gone_triggers)
         self.memory = Memory(
             tuple({known.incident_id: known for known in
@@ -33,7 +33,7 @@ class Told:
             self.memory.began or as_of,
             as_of,
         )  # fmt: skip
-        assert not plan(list(alerts), list(triggers), self.memory, channels).changes
+        assert not plan(list(alerts), list(triggers), as_of, self.memory, channels).changes
         return [(change.state, change.ordinal, change.row["alert_id"]) for change in made.changes]
 
     @property
@@ -321,7 +321,7 @@ class World:
         ]  # fmt: skip
 
     def prepare(self):
-        made = plan(self.rows(), [], self.ledger.memory())
+        made = plan(self.rows(), [], self.now, self.ledger.memory())
         return made, [compose(change, {}) for change in made.changes]
 
     def run(self, answers):

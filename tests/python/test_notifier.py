@@ -431,7 +431,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_keys_are_kept(build, recei
     kills = 0
     for hour in range(5):
         build(start + timedelta(hours=hour, minutes=30), *rows(hour))
-        for _ in range(5):
+        for _ in range(3):
             receiver.answers = chance.choices(["ok", 500, "hang up", "stall"], [6, 1, 1, 1], k=3)
             with subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
