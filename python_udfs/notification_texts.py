@@ -160,6 +160,8 @@ def compose_trigger(trigger: Row) -> tuple[str, str, list[tuple[str, str]], dict
         for column, what in (("training_day_count", "days"), ("labeled_count", "labels"))
         if trigger[column] is not None
     ]
+    if trigger["data_status"] != "ok":
+        size.append(plain(trigger["data_status"]).replace("_", " "))
     parts = [
         ("What", f"{served} should be trained anew"),
         ("Why", plain(trigger["reason"], TEXT_LENGTH)),
@@ -272,7 +274,7 @@ def plain(value: Any, length: int = NAME_LENGTH, *, is_link: bool = False) -> st
     text = re.sub(r"&(?=#?\w+;)", "＆", text)  # &lt;
     text = text.replace("](", "] (")  # [text](address)
     if not is_link:
-        text = text.replace("://", ": //").replace("www.", "www ")
+        text = text.replace("://", ": //").replace("www.", "www .")
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -1,6 +1,7 @@
 """The notifier against a real HTTP server that fails, stalls and hangs up; killed at any moment."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from notification_targets import HOW_TO, Target
 from tests.python.alert_tables import RAW, alert, at, trigger, write_database
 
 ROOT = Path(__file__).parents[2]
+WEBHOOK = ROOT / "docs" / "examples" / "retraining_webhook.py"
 SECRET = "s3cr3t-t0k3n"
 
 
@@ -392,6 +394,36 @@ class TestRefusals:
         assert code == 2 and "Another notifier is at work" in printed
         threading.Timer(0.3, other.__exit__).start()
         assert run("--wait", "10", all=receiver.url())[0] == 0
+
+
+def test_the_example_starts_a_pipeline_once(run, build, tmp_path):
+    spec = importlib.util.spec_from_file_location("webhook", WEBHOOK)
+    webhook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(webhook)
+    # The first start fails.
+    code = (
+        "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); found = len([*folder.iterdir()])"
+        "; (folder / str(found)).write_text(sys.stdin.read()); sys.exit(found == 0)"
+    )
+    started = tmp_path / "started"
+    started.mkdir()
+    server = webhook.make_server(
+        0, str(tmp_path / "runs.sqlite"), [sys.executable, "-c", code, str(started)]
+    )
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    url = f"json://127.0.0.1:{server.server_port}/"
+    build(at("01 09:00"), alert(), triggers=[trigger()])
+    assert run(retraining=url, page=url)[0] == 0
+    events = [json.loads((started / name).read_text()) for name in ("0", "1")]
+    assert events[0] == events[1] and events[0]["trigger_id"] == "t1"
+    # A ledger that is lost tells it again, under the same key.
+    for path in tmp_path.glob("*_notifications.sqlite*"):
+        path.unlink()
+    code, printed = run(retraining=url)
+    assert code == 0 and "Delivered 1 of 1" in printed
+    assert len([*started.iterdir()]) == 2
+    server.shutdown()
+    server.server_close()
 
 
 def test_names_of_targets_tell_nothing():
