@@ -3,7 +3,9 @@
 import json
 import re
 import unicodedata
+from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,10 @@ from notification_texts import compose, plain
 from notifications import Memory, plan
 from tests.python.alert_tables import RAW, alert, at, trigger
 
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "contracts" / "notification.schema.json").read_text())
+FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
+PENDING = alert(state="pending", fired_at=None)
 LINES = [
     {"slice_key": "origin", "slice_value": value, "feature": None, "state": "firing",
      "started_at": at("01 08:00"), "fired_at": at("01 08:30"), "resolved_at": None,
@@ -93,7 +99,7 @@ def test_resolved_between_two_runs_says_so():
 
 
 def test_retraining():
-    message = message_of(triggers=[trigger()], before=[alert(state="pending")], details={})
+    message = message_of(triggers=[trigger()], before=[PENDING], details={})
     assert message.title == "[RETRAINING] churn v1: p95"
     assert "Train on: 2024-03-01 to 2024-03-29, 28 days, 12,000 labels\n" in message.body
     assert message.event == {
@@ -118,12 +124,50 @@ def test_an_event_has_what_the_text_says_as_data():
     assert event["likely_cause"] == "v1 went live"
 
 
+def examples():
+    """Events of each kind, with as much and as little in them as there can be."""
+    end = {"state": "resolved", "resolved_at": at("02 10:15")}
+    bare = dict.fromkeys(("owner", "feature", "worst_value", "last_value", "runbook", "window_end"))
+    yield message_of(alert()).event
+    yield message_of(alert(**bare), details={}).event
+    yield message_of(alert(**end), before=[alert()], details={}).event
+    yield message_of(before=[alert()], details={}).event
+    for data_status in ("ok", "no_data"):
+        row = trigger(data_status=data_status, training_window_start=None)
+        yield message_of(triggers=[row], before=[PENDING]).event
+
+
+def test_events_are_as_the_contract_says():
+    check = jsonschema.Draft202012Validator(SCHEMA, format_checker=FORMATS)
+    check.check_schema(SCHEMA)
+    for event in examples():
+        check.validate(event)
+        known = SCHEMA["properties"] | SCHEMA["$defs"][event["event"]]["properties"]
+        assert event.keys() == known.keys()
+        if event["event"] == "alert":
+            assert event["alert"].keys() == known["alert"]["properties"].keys()
+            for line in event["lines"]:
+                assert line.keys() == known["lines"]["items"]["properties"].keys()
+    # It can fail.
+    for broken in ({"event": "other"}, {"state": "pending"}, {"idempotency_key": "short"}):
+        with pytest.raises(jsonschema.ValidationError):
+            check.validate(message_of(alert()).event | broken)
+
+
+def test_the_documentation_shows_what_is_sent():
+    text = (ROOT / "docs" / "notifications.md").read_text()
+    body, event = (json.loads(shown) for shown in re.findall(r"```json\n(.*?)```", text, re.S))
+    jsonschema.validate(event, SCHEMA)
+    assert list(event) == list(message_of(triggers=[trigger()], before=[PENDING]).event)
+    assert list(body["event"]) == list(message_of(alert()).event)
+
+
 def test_no_column_is_sent_that_is_not_listed():
     row = alert() | {"raw_feature": RAW}
     details = DETAILS | {"raw_feature": RAW, "lines": [LINES[0] | {"raw_feature": RAW}]}
     for message in (
         message_of(row, details=details),
-        message_of(triggers=[trigger() | {"raw_feature": RAW}], before=[alert(state="pending")]),
+        message_of(triggers=[trigger() | {"raw_feature": RAW}], before=[PENDING]),
     ):
         assert RAW not in message.body + message.title + json.dumps(message.event)
 
