@@ -24,6 +24,9 @@ class Told:
     def run(self, as_of, *alerts, triggers=(), channels=CHANNELS):
         """What a run tells: state, ordinal and alert_id of each message."""
         made = self.plan = plan(list(alerts), list(triggers), as_of, self.memory, channels)
+        # A run that is killed before it records anything plans the same again.
+        again = plan(list(alerts), list(triggers), as_of, self.memory, channels)
+        assert again.changes == made.changes
         gone = set(made.gone_triggers)
         self.memory = Memory(
             tuple({known.incident_id: known for known in
@@ -103,7 +106,15 @@ def test_an_alert_that_moves_in_time_is_the_same(told):
     assert told.run(at("01 12:00"), resolved(at("01 10:10"), alert_id="a3")) == []
 
 
-@pytest.mark.parametrize("column", ["alert_name", "model_name", "model_version", "role"])
+def test_one_that_fires_lasts_as_long_as_it_was_seen(told):
+    later = {"alert_id": "a2", "started_at": at("01 10:00"), "fired_at": at("01 10:30")}
+    told.run(at("01 09:00"), alert())
+    told.run(at("01 12:00"), alert())
+    # Nothing could be judged of it lately: its newest window is no sign of its end.
+    assert told.run(at("01 13:00"), alert(**later, window_end=None)) == []
+
+
+@pytest.mark.parametrize("column", ["kind", "alert_name", "model_name", "model_version", "role"])
 def test_another_alert_at_the_same_time_is_another(told, column):
     told.run(at("01 09:00"), alert())
     other = alert(alert_id="b1", **{column: "other"})

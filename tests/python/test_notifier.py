@@ -1,12 +1,14 @@
 """The notifier against a real HTTP server that fails, stalls and hangs up; killed at any moment."""
 
 import contextlib
+import email
 import importlib.util
 import json
 import os
 import random
 import re
 import signal
+import smtplib
 import sqlite3
 import subprocess
 import sys
@@ -282,6 +284,32 @@ class TestServices:
         assert [event["event_action"] for event in sent] == ["trigger", "resolve"]
         assert sent[0]["dedup_key"] == sent[1]["dedup_key"]
         assert sent[0]["payload"]["severity"] == "critical"
+
+    def test_an_email_has_the_key_as_a_header(self, run, build, monkeypatch):
+        sent = []
+
+        class Server:
+            def __init__(self, *_, **__):
+                pass
+
+            def sendmail(self, _sender, _receivers, text):
+                sent.append(email.message_from_string(text))
+
+            def __getattr__(self, _name):
+                return lambda *_, **__: None
+
+        monkeypatch.setattr(smtplib, "SMTP", Server)
+        build(at("01 09:00"), self.HOSTILE)
+        url = f"mailto://user:{SECRET}@smtp.example.org?from=a@example.org&to=b@example.org"
+        assert run(page=url)[0] == 0
+        [mail] = sent
+        assert mail["Subject"] == "[PAGE] p95 firing: churn v1 live" and mail["To"]
+        text = "".join(
+            part.get_payload(decode=True).decode()
+            for part in mail.walk()
+            if not part.is_multipart()
+        )
+        assert f"Key: {mail['Idempotency-Key']}" in text
 
     @pytest.mark.parametrize(
         "url",
