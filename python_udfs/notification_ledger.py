@@ -21,7 +21,7 @@ from typing import Any
 from notification_texts import Message, as_json_value
 from notifications import Incident, Memory, Plan, Trigger
 
-FORMAT = "1"
+FORMAT = "1"  # of the tables below, which say so too
 TABLES = """
     create table if not exists facts (name text primary key, value text not null);
     create table if not exists incidents (
@@ -42,6 +42,7 @@ TABLES = """
         attempts integer not null default 0, last_failure text, changed_at text not null,
         primary key (key, target)
     );
+    insert or ignore into facts values ('format', '1');
 """
 TIMES = frozenset(["started_at", "fired_at", "resolved_at", "window_start", "window_end"])
 
@@ -110,7 +111,7 @@ class Ledger:
                 ledger._connection.execute("pragma journal_mode = wal")
                 ledger._connection.execute("pragma synchronous = full")
                 ledger._connection.executescript(f"begin immediate; {TABLES} commit;")
-                ledger._check_format(is_new_allowed=True)
+                ledger._check_format()
             except BaseException:
                 ledger._connection.close()
                 raise
@@ -125,7 +126,7 @@ class Ledger:
             return ledger
         with explained(path, 5):
             ledger = cls(connect(path, "ro", 5), path)
-            ledger._check_format(is_new_allowed=False)
+            ledger._check_format()
         return ledger
 
     def __enter__(self) -> Ledger:
@@ -136,11 +137,9 @@ class Ledger:
             self._is_closed = True
             self._connection.close()
 
-    def _check_format(self, *, is_new_allowed: bool) -> None:
+    def _check_format(self) -> None:
         found = self._fact("format")
-        if found is None and is_new_allowed:
-            self._connection.execute("insert into facts values ('format', ?)", [FORMAT])
-        elif found != FORMAT:
+        if found != FORMAT:
             raise LedgerError(
                 f"{self._path} was written by another version of this project (format {found}, not"
                 f" {FORMAT}). Use that version, or move the file away: a new ledger tells again"
