@@ -74,7 +74,7 @@ class Receiver:
             self.requests.append((path, headers, body, answer))
             return answer
 
-    def url(self, scheme="json", path="hook", options="rto=0.3"):
+    def url(self, scheme="json", path="hook", options="rto=1"):
         return f"{scheme}://{SECRET}:{SECRET}@127.0.0.1:{self.server.server_port}/{path}?{options}"
 
     def accepted(self, path="/hook"):
@@ -484,7 +484,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_keys_are_kept(build, recei
         name: value for name, value in os.environ.items() if not name.startswith("ML_MONITORING")
     } | {
         "ML_MONITORING_PATH": str(tmp_path / "warehouse.duckdb"),
-        "ML_MONITORING_NOTIFY": receiver.url(options="rto=0.2"),
+        "ML_MONITORING_NOTIFY": receiver.url(),
     }
     command = [sys.executable, "python_udfs/notifier.py"]
     chance = random.Random(20)
