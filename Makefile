@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary bench lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify bench lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -35,6 +35,9 @@ stream: $(VENV)/.installed ## An incident by the minute, as it comes: make strea
 
 summary: $(VENV)/.installed ## Show again what the last build found
 	$(BIN)/python -m demo.summary
+
+notify: $(VENV)/.installed ## Tell who should know: make notify, or make notify DRY_RUN=1
+	@$(BIN)/python python_udfs/notifier.py $(if $(DRY_RUN),--dry-run) $(if $(GIVE_UP_AFTER),--give-up-after $(GIVE_UP_AFTER))
 
 test: lint test-python test-integration ## Everything that CI runs
 
@@ -76,4 +79,4 @@ lock: ## Lock the dependencies anew (needs uv)
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays *.duckdb *.duckdb.* .*.duckdb .*.duckdb.*
+	rm -rf target logs data replays *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
