@@ -1,4 +1,4 @@
-"""Grain: one alert that is a reason to train a model anew, after the cool-down of the one before."""
+"""Grain: one alert that is a reason to train anew, after the cool-down of the one before."""
 
 import pyarrow as pa
 
