@@ -273,6 +273,22 @@ def test_first_query_of_a_runbook_shows_its_alerts(broken):
         assert alert in {row[0] for row in shown}, (runbook, alert)
 
 
+def test_runbook_of_drift_shows_every_line_that_fires(broken):
+    """Not only the worst line, which the report names."""
+    warehouse, _ = broken
+    lines = warehouse.query(
+        "select distinct slice_value, feature from ml_monitoring.alert_lines"
+        " where state = 'firing' and feature is not null"
+    )
+    assert {("EWR", "temperature_f"), ("JFK", "temperature_f")} < set(lines)
+    (cells,) = [
+        warehouse.query(query)
+        for query in queries((PROJECT / "docs" / "runbooks" / "drift.md").read_text())
+        if "from ml_monitoring.feature_distributions" in query
+    ]
+    assert {(row[3], row[4]) for row in cells} == set(lines)
+
+
 def test_future_event_is_held_and_changes_nothing(healthy):
     warehouse, _ = healthy
     tables = ["service_levels", "service_levels_minute", "label_coverage", "feature_drift",
