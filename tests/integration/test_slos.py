@@ -7,6 +7,7 @@ import duckdb
 import pytest
 import yaml
 
+from tests.documents import INDEX, RUNBOOKS, TEMPLATE, queries
 from tests.integration.warehouse import PROJECT, Warehouse, event
 
 AS_OF = datetime(2013, 4, 10, 12)
@@ -270,27 +271,47 @@ def test_dead_label_feed_is_no_healthy_model(dead_feed):
     ]
 
 
-def test_every_target_has_a_runbook_that_helps():
+def test_every_target_is_tried():
     with duckdb.connect() as connection:
         targets = connection.sql(
-            f"select slo_name, runbook from read_csv('{PROJECT}/seeds/slo_targets.csv')"
+            f"select slo_name from read_csv('{PROJECT}/seeds/slo_targets.csv')"
         ).fetchall()
-    assert {name for name, _ in targets} == TARGETS
-    for _, runbook in targets:
-        text = (PROJECT / runbook).read_text()
-        for section in ("What it means", "The first five minutes", "Queries", "How to decide",
-                        "How to end"):  # fmt: skip
-            assert f"\n## {section}\n" in text, (runbook, section)
+    assert {name for (name,) in targets} == TARGETS
 
 
-def test_runbook_queries_run(broken):
+@pytest.mark.parametrize("page", [*RUNBOOKS, INDEX, TEMPLATE], ids=lambda page: page.stem)
+def test_queries_of_documents_run(broken, page):
     warehouse, _ = broken
-    queries = 0
-    for runbook in (PROJECT / "docs" / "runbooks").glob("*.md"):
-        for block in runbook.read_text().split("```sql\n")[1:]:
-            warehouse.query(block.split("```")[0])
-            queries += 1
-    assert queries >= 6
+    found = queries(page.read_text())
+    assert found
+    for query in found:
+        warehouse.query(query)
+
+
+def test_first_query_of_a_runbook_shows_its_alerts(broken):
+    """Whoever is sent to a page finds there what they were sent for."""
+    warehouse, _ = broken
+    alerts = warehouse.query("select distinct runbook, alert_name from ml_monitoring.alerts")
+    assert len({runbook for runbook, _ in alerts}) >= 8
+    for runbook, alert in alerts:
+        shown = warehouse.query(queries((PROJECT / runbook).read_text())[0])
+        assert alert in {row[0] for row in shown}, (runbook, alert)
+
+
+def test_runbook_of_drift_shows_every_line_that_fires(broken):
+    """Not only the worst line, which the report names."""
+    warehouse, _ = broken
+    lines = warehouse.query(
+        "select distinct slice_value, feature from ml_monitoring.alert_lines"
+        " where state = 'firing' and feature is not null"
+    )
+    assert {("EWR", "temperature_f"), ("JFK", "temperature_f")} < set(lines)
+    (cells,) = [
+        warehouse.query(query)
+        for query in queries((PROJECT / "docs" / "runbooks" / "drift.md").read_text())
+        if "from ml_monitoring.feature_distributions" in query
+    ]
+    assert {(row[3], row[4]) for row in cells} == set(lines)
 
 
 def test_future_event_is_held_and_changes_nothing(healthy):
