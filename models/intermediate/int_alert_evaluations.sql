@@ -110,24 +110,20 @@ live as (
     group by all
 ),
 
-compared as (
+matched as (
     select
         conditions.*,
         metrics.model_version,
         metrics.slice_value,
         coalesce(metrics.feature, '') as window_feature,
+        coalesce(metrics.comparison, '') as window_comparison,
         metrics.window_start,
         metrics.window_end,
         metrics.value,
         metrics.value_lower,
         metrics.value_upper,
         metrics.sample_count,
-        metrics.data_status as metric_status,
-        case
-            when conditions.compare_to like '%baseline' then months_before.reference_value
-            when conditions.compare_to like '%version' then versions_before.reference_value
-            when conditions.compare_to like '%live' then live.reference_value
-        end as reference_value
+        metrics.data_status as metric_status
     from metrics
     inner join conditions
         on
@@ -141,43 +137,62 @@ compared as (
                 or metrics.feature is not distinct from conditions.feature
             )
             and coalesce(metrics.comparison, conditions.comparison) = conditions.comparison
+),
+
+-- Most are about the value itself, and need no other.
+compared as (
+    select
+        *,
+        null::double as reference_value
+    from matched
+    where compare_to = 'value'
+    union all
+    select
+        matched.*,
+        case
+            when matched.compare_to like '%baseline' then months_before.reference_value
+            when matched.compare_to like '%version' then versions_before.reference_value
+            when matched.compare_to like '%live' then live.reference_value
+        end as reference_value
+    from matched
     left join months_before
         on
-            conditions.compare_to like '%baseline'
-            and metrics.model_name = months_before.model_name
-            and metrics.model_version = months_before.model_version
-            and metrics.role = months_before.role
-            and metrics.slice_key = months_before.slice_key
-            and metrics.slice_value = months_before.slice_value
-            and metrics.window_size = months_before.window_size
-            and metrics.window_end = months_before.window_end
-            and metrics.metric = months_before.metric
-            and metrics.feature is not distinct from months_before.feature
-            and metrics.comparison is not distinct from months_before.comparison
+            matched.compare_to like '%baseline'
+            and matched.model_name = months_before.model_name
+            and matched.model_version = months_before.model_version
+            and matched.role = months_before.role
+            and matched.slice_key = months_before.slice_key
+            and matched.slice_value = months_before.slice_value
+            and matched.window_size = months_before.window_size
+            and matched.window_end = months_before.window_end
+            and matched.metric = months_before.metric
+            and matched.window_feature = coalesce(months_before.feature, '')
+            and matched.window_comparison = coalesce(months_before.comparison, '')
     left join versions_before
         on
-            conditions.compare_to like '%version'
-            and metrics.model_name = versions_before.model_name
-            and metrics.model_version = versions_before.model_version
-            and metrics.role = versions_before.role
-            and metrics.slice_key = versions_before.slice_key
-            and metrics.slice_value = versions_before.slice_value
-            and metrics.window_size = versions_before.window_size
-            and metrics.metric = versions_before.metric
-            and coalesce(metrics.feature, '') = versions_before.feature
-            and coalesce(metrics.comparison, '') = versions_before.comparison
-            and metrics.window_start <= versions_before.span_start + interval '30 days'
+            matched.compare_to like '%version'
+            and matched.model_name = versions_before.model_name
+            and matched.model_version = versions_before.model_version
+            and matched.role = versions_before.role
+            and matched.slice_key = versions_before.slice_key
+            and matched.slice_value = versions_before.slice_value
+            and matched.window_size = versions_before.window_size
+            and matched.metric = versions_before.metric
+            and matched.window_feature = versions_before.feature
+            and matched.window_comparison = versions_before.comparison
+            and matched.window_start <= versions_before.span_start + interval '30 days'
     left join live
         on
-            conditions.compare_to like '%live'
-            and metrics.model_name = live.model_name
-            and metrics.slice_key = live.slice_key
-            and metrics.slice_value = live.slice_value
-            and metrics.window_size = live.window_size
-            and metrics.window_end = live.window_end
-            and metrics.metric = live.metric
-            and coalesce(metrics.feature, '') = live.feature
-            and coalesce(metrics.comparison, '') = live.comparison
+            matched.compare_to like '%live'
+            and matched.model_name = live.model_name
+            and matched.slice_key = live.slice_key
+            and matched.slice_value = live.slice_value
+            and matched.window_size = live.window_size
+            and matched.window_end = live.window_end
+            and matched.metric = live.metric
+            and matched.window_feature = live.feature
+            and matched.window_comparison = live.comparison
+    where matched.compare_to <> 'value'
 ),
 
 judged as (
