@@ -63,13 +63,16 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
         default=Path(os.environ.get("ML_MONITORING_PATH") or "warehouse.duckdb"),
         help="a built database; default: ML_MONITORING_PATH, or warehouse.duckdb",
     )
+    parser.add_argument("--folder", type=Path, help="to work in; default: backtests/<database>")
     parser.add_argument("--vars", type=json.loads, default={}, help="for dbt, as JSON")
     return parser.parse_args(argv)
 
 
 def run(options: argparse.Namespace) -> tuple[Backtest, str, list[str]]:
     """Make the backtest; returns it with a heading and warnings."""
-    scratch = Scratch(options.project_dir.resolve(), options.database.resolve(), options.vars)
+    project, database = options.project_dir.resolve(), options.database.resolve()
+    folder = options.folder or project / "backtests" / database.stem
+    scratch = Scratch(project, database, folder.resolve(), options.vars)
     # A mistake in the files shows before anything is built.
     read_incidents(options.incidents)
     files = {

@@ -39,6 +39,13 @@ def read_rows(path: Path, kind: str) -> list[dict[str, str]]:
         raise BacktestError(
             f"{path} has no column {', '.join(missing)}; its columns are {', '.join(header)}"
         )
+    known = seed_columns(kind) if kind != "incidents" else header
+    unknown = [name for name in header if name not in known]
+    if unknown:
+        raise BacktestError(
+            f"{path} has the column {', '.join(unknown)}, which nobody reads; known are"
+            f" {', '.join(known)}"
+        )
     for line, row in rows:
         if None in row:
             raise BacktestError(f"{path}, line {line}: more fields than columns")

@@ -39,6 +39,7 @@ MODELS = [
 ]
 #: Where the rules to judge are in the scratch database.
 GIVEN = "given"
+KINDS = ("alert_rules", "slo_targets")
 MINUTES = {"m": 1, "h": 60, "d": 1440}
 
 
@@ -52,18 +53,16 @@ class Scratch:
         The folder of ``dbt_project.yml``.
     built : Path
         The database whose metrics are judged.
+    folder : Path
+        For all that a backtest writes.
     given_vars : dict
         As on the command line of dbt.
     """
 
     project: Path
     built: Path
+    folder: Path
     given_vars: dict[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        """Where everything of this database's backtests is."""
-        return self.project / "backtests" / self.built.stem
 
     @property
     def database(self) -> Path:
@@ -103,26 +102,36 @@ class Scratch:
             raise BacktestError(str(error)) from None
 
     def prepare(self) -> None:
-        """Write the profile, and learn what the relations of the built database are called."""
+        """Write the profile, and what dbt must know of the built database: its state."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_profile()
-        vars_of_state = self.folder / "vars.json"
+        state, vars_of_state = self._manifest("state"), self.folder / "state" / "vars.json"
         text = json.dumps(self.given_vars, sort_keys=True)
-        manifest = self._manifest("built")
-        is_current = (
-            manifest.is_file()
-            and vars_of_state.is_file()
-            and vars_of_state.read_text("utf-8") == text
-            and manifest.stat().st_mtime
-            > max(path.stat().st_mtime for path in (self.built, self.project / "dbt_project.yml"))
+        changed_at = max(
+            path.stat().st_mtime for path in (self.built, self.project / "dbt_project.yml")
         )
-        if not is_current:
-            self._dbt("parse", "built", self.given_vars)
-            vars_of_state.write_text(text, "utf-8")
+        if (
+            vars_of_state.is_file()
+            and vars_of_state.read_text("utf-8") == text
+            and state.stat().st_mtime > changed_at
+        ):
+            return
+        self._dbt("parse")
+        # The same project, in the other database.
+        manifest = json.loads(self._manifest("target").read_text("utf-8"))
+        ours, theirs = (f'"{path.stem}".' for path in (self.database, self.built))
+        for node in manifest["nodes"].values():
+            if node.get("database") == self.database.stem:
+                node["database"] = self.built.stem
+                if node.get("relation_name"):
+                    node["relation_name"] = node["relation_name"].replace(ours, theirs, 1)
+        state.parent.mkdir(exist_ok=True)
+        state.write_text(json.dumps(manifest), "utf-8")
+        vars_of_state.write_text(text, "utf-8")
 
     def history(self) -> tuple[datetime, datetime]:
         """Return from when to when the built database knows of requests."""
-        built = self._relations("built")
+        built = self._relations("state")
         with self._connect() as connection:
             try:
                 (as_of,) = connection.execute(f"select as_of from {built['int_as_of']}").fetchone()
@@ -167,15 +176,11 @@ class Scratch:
 
     def run(self) -> None:
         """Judge: build what rules make. Raises for rules with problems, which judge nothing."""
-        given = {f"{kind}_relation": f"{GIVEN}.{kind}" for kind in ("alert_rules", "slo_targets")}
         self._dbt(
-            "run",
-            "backtest",
-            self.given_vars | given | {"publish": False},
-            *("--defer", "--favor-state", "--state", str(self.folder / "built")),
-            *("--select", *MODELS),
+            *("run", "--select", *MODELS),
+            *("--defer", "--favor-state", "--state", str(self.folder / "state")),
         )
-        of = self._relations("backtest")
+        of = self._relations("target")
         with self._connect() as connection:
             problems = connection.execute(f"""
                 select distinct alert_name, problem from {of["stg_alert_rules"]}
@@ -197,14 +202,14 @@ class Scratch:
             return dict(
                 connection.execute(f"""
                     select alert_name, any_value(severity)
-                    from {self._relations("backtest")["int_alert_conditions"]}
+                    from {self._relations("target")["int_alert_conditions"]}
                     group by alert_name
                 """).fetchall()
             )
 
     def alerts(self) -> list[Alert]:
         """Return all alerts that have fired."""
-        of = self._relations("backtest")
+        of = self._relations("target")
         with self._connect() as connection:
             looks_back: dict[tuple[str, str], timedelta] = {}
             for name, model, window_size, grace_hours in connection.execute(f"""
@@ -228,7 +233,7 @@ class Scratch:
 
     def unjudged(self) -> list[str]:
         """Say which conditions had no window that could be judged, and why."""
-        of = self._relations("backtest")
+        of = self._relations("target")
         with self._connect() as connection:
             rows = connection.execute(f"""
                 select
@@ -256,16 +261,17 @@ class Scratch:
 
     def public_tables(self) -> set[str]:
         """Return the names of the project's public tables."""
-        manifest = json.loads(self._manifest("built").read_text("utf-8"))
+        manifest = json.loads(self._manifest("state").read_text("utf-8"))
         return {
             node["name"] for node in manifest["nodes"].values() if node.get("access") == "public"
         }
 
-    def _manifest(self, target: str) -> Path:
-        return self.folder / target / "manifest.json"
+    def _manifest(self, of: str) -> Path:
+        return self.folder / of / "manifest.json"
 
-    def _relations(self, target: str) -> dict[str, str]:
-        manifest = json.loads(self._manifest(target).read_text("utf-8"))
+    def _relations(self, of: str) -> dict[str, str]:
+        """Return what models are called in the built database (state) or the scratch (target)."""
+        manifest = json.loads(self._manifest(of).read_text("utf-8"))
         return {
             node["name"]: node["relation_name"]
             for node in manifest["nodes"].values()
@@ -297,7 +303,7 @@ class Scratch:
             ) from None
 
     def _write_profile(self) -> None:
-        """Write the project's profile with two targets: what is built, and the scratch database."""
+        """Write the project's profile for the scratch database, the built one attached."""
         folders = [
             *filter(None, [os.environ.get("DBT_PROFILES_DIR")]), self.project, Path.home() / ".dbt"
         ]  # fmt: skip
@@ -315,29 +321,25 @@ class Scratch:
             ) from None
         if not is_duckdb:
             raise BacktestError(f"a backtest needs DuckDB; {paths[0]} is for {output['type']}")
-        built = {"path": str(self.built), "read_only": True}
-        outputs = {
-            "built": output | {"path": str(self.built)},
-            "backtest": output
-            | {"path": str(self.database), "attach": [*(output.get("attach") or []), built]},
-        }
-        text = yaml.safe_dump({self.profile_name: {"target": "backtest", "outputs": outputs}})
+        attached = {"path": str(self.built), "read_only": True}
+        output |= {"path": str(self.database), "attach": [*(output.get("attach") or []), attached]}
+        text = yaml.safe_dump({self.profile_name: profile})
         path = self.folder / "profiles.yml"
         # dbt would parse the project anew.
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
 
-    def _dbt(self, command: str, target: str, given: dict[str, Any], *arguments: str) -> None:
+    def _dbt(self, command: str, *arguments: str) -> None:
+        """Run dbt, always with the same vars: else it would parse the project anew."""
+        relations = {f"{kind}_relation": f"{GIVEN}.{kind}" for kind in KINDS}
         done = subprocess.run(
             [
                 Path(sys.executable).with_name("dbt"),
-                *("--quiet", "--no-use-colors", command),
+                *("--quiet", "--no-use-colors", command, *arguments),
                 *("--profiles-dir", self.folder),
-                *("--target", target),
-                *("--target-path", self.folder / target),
+                *("--target-path", self.folder / "target"),
                 *("--log-path", self.folder / "logs"),
-                *("--vars", json.dumps(given)),
-                *arguments,
+                *("--vars", json.dumps(self.given_vars | relations | {"publish": False})),
             ],
             cwd=self.project,
             env=os.environ | {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
