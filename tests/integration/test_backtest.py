@@ -101,9 +101,7 @@ def test_another_threshold_is_another_result(built):
         RULE | {"alert_name": "new_window", "window_size": "20m"},
     ]
     path = write_csv(built.folder / "rules.csv", rules)
-    done = backtested(
-        built, "--rules", path, "--strict", "--most-false-pages-a-week", "0.1"
-    )
+    done = backtested(built, "--rules", path, "--strict", "--most-false-pages-a-week", "0.1")
     assert done.returncode == 1
     assert "0.58 false pages a week; at most 0.1 are allowed" in done.stderr
     assert "not caught" not in done.stderr
