@@ -111,7 +111,8 @@ class Scratch:
             path.stat().st_mtime for path in (self.built, self.project / "dbt_project.yml")
         )
         if (
-            vars_of_state.is_file()
+            state.is_file()
+            and vars_of_state.is_file()
             and vars_of_state.read_text("utf-8") == text
             and state.stat().st_mtime > changed_at
         ):
