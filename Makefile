@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify bench lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,6 +38,12 @@ summary: $(VENV)/.installed ## Show again what the last build found
 
 notify: $(VENV)/.installed ## Tell who should know: make notify, or make notify DRY_RUN=1
 	@$(BIN)/python python_udfs/notifier.py $(if $(DRY_RUN),--dry-run) $(if $(GIVE_UP_AFTER),--give-up-after $(GIVE_UP_AFTER))
+
+# RULES, TARGETS and INCIDENTS are CSV files; OPTIONS takes any other: python -m backtesting --help
+backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rules.csv FROM=2013-09-01 TO=2013-12-31
+	@$(BIN)/python -m backtesting $(if $(RULES),--rules '$(RULES)') $(if $(TARGETS),--targets '$(TARGETS)') \
+		$(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') \
+		$(if $(JSON),--json '$(JSON)') $(if $(CSV),--csv '$(CSV)') $(OPTIONS)
 
 test: lint test-python test-integration ## Everything that CI runs
 
@@ -79,4 +85,4 @@ lock: ## Lock the dependencies anew (needs uv)
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
+	rm -rf target logs data replays backtests *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
-import build_lock
+import database_lock
 from publishing import Plugin
 
 
@@ -122,9 +122,9 @@ def locks_of_builds():
 
 def let_go():
     """What the end of a process does."""
-    for file in build_lock.held.values():
+    for file in database_lock.held.values():
         file.close()
-    build_lock.held.clear()
+    database_lock.held.clear()
 
 
 def check_heals(folder):
