@@ -78,7 +78,8 @@ def read_incidents(
     ----------
     path : Path
         A CSV file with ``incident_id``, ``started_at``, ``ended_at`` (empty: it lasts) and, where
-        you have them, ``model_name`` and ``detected_by``.
+        you have them, ``model_name``, ``detected_by`` and ``seen_afterwards_in``: the tables that
+        show what data that came later has hidden from all rules.
     alert_names : collection of str
         The alerts that there are: the name of one may hold spaces.
     tables : collection of str
@@ -96,14 +97,18 @@ def read_incidents(
             ended_at = parse_moment(row["ended_at"], f"{where}: ended_at")
             if ended_at < started_at:
                 raise BacktestError(f"{where}: ended_at is before started_at")
-        named = split_names(row.get("detected_by", ""), alert_names)
+        hidden = split_names(row.get("seen_afterwards_in", ""), ())
+        named = hidden or split_names(row.get("detected_by", ""), alert_names)
         incidents[name] = Incident(
             name,
             started_at,
             ended_at,
             row.get("model_name", "").strip() or None,
-            detected_by=tuple(word for word in named if word in alert_names or word not in tables),
-            seen_in=tuple(word for word in named if word in tables and word not in alert_names),
+            detected_by=()
+            if hidden
+            else tuple(word for word in named if word in alert_names or word not in tables),
+            seen_in=tuple(hidden)
+            or tuple(word for word in named if word in tables and word not in alert_names),
         )
     return list(incidents.values())
 

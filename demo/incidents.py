@@ -25,7 +25,8 @@ class Incident:
     """A row of `incidents.csv`: something goes wrong during [started_at, ended_at).
 
     `detected_at` is a moment at which a build sees it, `detected_by` the target or rule whose alert
-    fires then. `slice` is 'all' or the part affected, such as 'origin=JFK'.
+    fires then. Where later data leaves no trace of it, `seen_afterwards_in` is the table that still
+    tells. `slice` is 'all' or the part affected, such as 'origin=JFK'.
     """
 
     incident_id: str
@@ -34,6 +35,7 @@ class Incident:
     ended_at: datetime
     detected_at: datetime
     detected_by: str
+    seen_afterwards_in: str
     model_name: str
     slice: str
     description: str

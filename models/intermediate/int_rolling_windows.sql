@@ -1,6 +1,6 @@
--- Grain: one window_size and slice_key that a target or rule names, and bucket: the hour, for windows of
--- a day and more the day, that such windows end in; with the fingerprint of all hours that they
--- look back on. Windows under an hour end each minute and are for whole models only.
+-- Grain: one window_size and slice_key that a target or rule names, and bucket: the hour, for
+-- windows of a day and more the day, that such windows end in; with the fingerprint of all hours
+-- that they look back on. Windows under an hour end each minute and are for whole models only.
 with
 
 sizes as (

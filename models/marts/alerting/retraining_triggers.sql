@@ -55,18 +55,17 @@ candidates as (
         any_value(days.label_coverage >= models.min_label_coverage) as is_labelled
     from triggers
     inner join models on triggers.model_name = models.model_name
-    inner join days
-        on
-            triggers.model_name = days.model_name
-            -- By then the labels of the day were known.
-            and triggers.fired_at
-            >= days.day + interval '1 day'
-            + to_microseconds((models.label_grace_hours * 3.6e9)::bigint)
+    inner join days on triggers.model_name = days.model_name
     left join incidents
         on
             triggers.model_name = incidents.model_name
-            and incidents.first_day <= days.day
-            and incidents.ended_at > days.day
+            and days.day >= incidents.first_day
+            and days.day < incidents.ended_at
+    -- By then the labels of the day were known.
+    where
+        triggers.fired_at
+        >= days.day + interval '1 day'
+        + to_microseconds((models.label_grace_hours * 3.6e9)::bigint)
     group by all
 ),
 
