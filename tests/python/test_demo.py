@@ -397,7 +397,9 @@ def test_incidents_name_what_detects_them(table):
 def incident():
     def incident(kind, slice_="all"):
         start, end = utc(2013, 5, 1), utc(2013, 5, 2)
-        return incidents.Incident("id", kind, start, end, end, "slo", "", "flight_delay", slice_, "")
+        return incidents.Incident(
+            "id", kind, start, end, end, "slo", "", "flight_delay", slice_, ""
+        )
 
     return incident
 
