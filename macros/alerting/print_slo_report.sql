@@ -23,7 +23,7 @@
     {% endif %}
     {% set breaches = run_query(
         "select severity, slo_name, summary, likely_cause, runbook from " ~ report
-        ~ " order by severity, slo_name, summary") %}
+        ~ " order by array_position(['page', 'ticket', 'info'], severity), slo_name, summary") %}
     {% if breaches.rows | length == 0 %}
         {% do log('\nSLO report as of ' ~ ml_monitoring.as_of() ~ ' UTC: every objective is met.',
             info=true) %}

@@ -114,12 +114,24 @@ typed as (
     from expanded
 ),
 
+targets as (
+    select slo_name from {{ ref('stg_slo_targets') }}
+),
+
 judged as (
     select
         *,
         case
             when alert_name = '' then 'alert_name is empty'
             when contains(alert_name, '\n') then 'alert_name holds a line break'
+            when
+                exists (
+                    select 1 from targets
+                    where
+                        typed.alert_name = targets.slo_name
+                        or starts_with(typed.alert_name, targets.slo_name || '_burn_')
+                )
+                then 'alert_name is that of a target, or of the burn rates of one'
             when
                 condition_text is not null
                 and coalesce(try_cast(condition_text as integer), 0) < 1
