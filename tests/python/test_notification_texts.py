@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from notification_texts import compose, plain
 from notifications import Memory, plan
-from tests.python.alert_tables import RAW, alert, at, trigger
+from tests.python.notifier_database import RAW, alert, at, trigger
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "contracts" / "notification.schema.json").read_text())

@@ -11,7 +11,7 @@ import notifier
 from notification_ledger import Ledger
 from notification_texts import compose
 from notifications import CHANNELS, Memory, plan
-from tests.python.alert_tables import alert, at, trigger
+from tests.python.notifier_database import alert, at, trigger
 
 
 class Told:

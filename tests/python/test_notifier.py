@@ -26,7 +26,7 @@ import requests
 import notifier
 from notification_ledger import Ledger
 from notification_targets import HOW_TO, Target
-from tests.python.alert_tables import RAW, alert, at, trigger, write_database
+from tests.python.notifier_database import RAW, alert, at, trigger, write_database
 
 ROOT = Path(__file__).parents[2]
 WEBHOOK = ROOT / "docs" / "examples" / "retraining_webhook.py"
