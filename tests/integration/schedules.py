@@ -20,11 +20,12 @@ TARGETS = [
     {"slo_name": "burst", "metric": "latency_p95_ms", "window_size": "30m", "objective": "1e9"},
     {"slo_name": "errors", "window_size": "6h", "objective": "1"},
     {"slo_name": "slices", "slice_key": "plan", "window_size": "2d", "objective": "1"},
-    {"slo_name": "budget", "window_size": "28d", "objective": "0.01"},
+    {"slo_name": "budget", "window_size": "28d", "objective": "0.01", "severity": "ticket"},
 ]
 RULES = [
     {
-        "alert_name": "errors",
+        "alert_name": "errors often",
+        "severity": "ticket",
         "threshold": "0.1",
         "breach_windows": "2",
         "evaluation_windows": "3",
@@ -34,11 +35,17 @@ RULES = [
     },
     {
         "alert_name": "slow and wrong",
+        "severity": "ticket",
         "metric": "latency_p95_ms",
         "window_size": "10m",
         "threshold": "50",
     },
-    {"alert_name": "slow and wrong", "metric": "error_count", "window_size": "15m"},
+    {
+        "alert_name": "slow and wrong",
+        "severity": "ticket",
+        "metric": "error_count",
+        "window_size": "15m",
+    },
     {
         "alert_name": "drift",
         "metric": "psi",
@@ -51,6 +58,7 @@ RULES = [
     },
     {
         "alert_name": "coverage",
+        "severity": "ticket",
         "metric": "label_coverage",
         "window_size": "1d",
         "comparator": "<",
