@@ -21,8 +21,7 @@ metrics as (
     from {{ ref('int_metric_values') }} as metrics
     inner join watched using (model_name, role, metric, window_size, slice_key)
     -- What people knew at the time is the only fair history.
-    where
-        coalesce(metrics.label_view, 'as_known') = 'as_known'
+    where coalesce(metrics.label_view, 'as_known') = 'as_known'
 ),
 
 months_before as (
@@ -206,6 +205,8 @@ judged as (
         case
             when metric_status <> 'ok' then metric_status
             when sample_count < min_requests then 'too_few_requests'
+            -- It says nothing of now by the time that its labels count as known.
+            when max_age_hours <= grace_hours then 'expired'
             when
                 compare_to <> 'value'
                 and (reference_value is null or compare_to like 'ratio%' and reference_value = 0)

@@ -76,7 +76,8 @@ expanded as (
         coalesce(
             case when given.slice_key = '*' then slices.slice_key end, given.slice_key
         ) as slice_key,
-        given.condition_number as condition_text
+        given.condition_number as condition_text,
+        models.label_grace_hours
     from given
     inner join alerts on coalesce(given.alert_name, '') = alerts.alert_name
     left join {{ ref('int_monitored_models') }} as models
@@ -183,6 +184,12 @@ judged as (
                 max_age_hours is not null
                 and not coalesce(try_cast(max_age_hours as double) > 0, false)
                 then 'max_age_hours must be empty or a number above 0'
+            when
+                metric in ({{ text_literals(labelled_metrics()) }})
+                and try_cast(max_age_hours as double) <= label_grace_hours
+                then
+                    'max_age_hours is over before the label_grace_hours of the model are:'
+                    || ' no window could be judged. Leave it empty for a day more'
             when on_missing not in ('breach', 'ignore') then 'on_missing must be breach or ignore'
             when severity not in ('page', 'ticket', 'info')
                 then 'severity must be page, ticket or info'
