@@ -1,12 +1,28 @@
 """The statistics as DuckDB functions, for analyses: a dbt-duckdb plugin.
 
-Counts are lists, one number a bin or group, rising with the score where there is one:
+Counts are lists, one number a bin or group, rising with the score where there is one. What each
+function gives is said where it comes from; docs/functions.md shows them at work.
 
-- ``psi(reference, current)``, ``js_distance(reference, current)``, ``ks_statistic(reference,
-  current)``, ``chi_square_pvalue(reference, current)``
-- ``roc_auc(negatives, positives)``, ``average_precision(negatives, positives)``
-- ``expected_calibration_error(counts, score_sums, positives)``
-- ``wilson_lower(successes, trials)``, ``wilson_upper(successes, trials)``
+- Drift, of two lists of counts over the same cells: ``psi(reference, current)``,
+  ``psi_noise_floor(reference, current)``, ``psi_noise_q95(reference, current)``,
+  ``js_distance(reference, current)``, ``ks_statistic(reference, current)`` or ``ks``,
+  ``ks_pvalue(reference, current)``, ``chi_square(reference, current)``,
+  ``chi_square_pvalue(reference, current)``
+- Ranking, of counts by rising score: ``roc_auc(negatives, positives)`` or ``auc``,
+  ``roc_auc_lower(negatives, positives)``, ``roc_auc_upper(negatives, positives)``,
+  ``average_precision(negatives, positives)``
+- Calibration: ``expected_calibration_error(counts, score_sums, positives)`` or ``ece``,
+  ``maximum_calibration_error(counts, score_sums, positives)`` or ``mce``,
+  ``ece_noise_floor(counts, variance_sums)``,
+  ``calibration_slope(mean_scores, negatives, positives)``,
+  ``calibration_intercept(mean_scores, negatives, positives)``
+- Rates: ``wilson_lower(successes, trials)``, ``wilson_upper(successes, trials)``, and for the
+  difference of two, first less second,
+  ``newcombe_lower(successes_a, trials_a, successes_b, trials_b)``,
+  ``newcombe_upper(successes_a, trials_a, successes_b, trials_b)``
+- Groups, of one number a group: ``rate_gap(successes, trials)``,
+  ``rate_gap_lower(successes, trials)``, ``rate_gap_upper(successes, trials)``,
+  ``rate_ratio(successes, trials)``
 
 A number that does not exist is null, as is one of a null.
 """
@@ -23,10 +39,13 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 
 import calibration
 import drift
+import fairness
 import performance
-from intervals import rate, wilson_interval
+from intervals import newcombe_interval, rate, wilson_interval
 
 COUNTS = "BIGINT[]"
+NUMBERS = "DOUBLE[]"
+COUNT = "BIGINT"
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
@@ -34,32 +53,102 @@ def shares(counts: np.ndarray) -> np.ndarray:
     return np.nan_to_num(rate(counts, counts.sum(axis=-1, keepdims=True)))
 
 
+def psi_noise(
+    noise: Callable[..., np.ndarray], reference: np.ndarray, current: np.ndarray
+) -> np.ndarray:
+    """Noise of PSI over the cells that are not empty on both sides."""
+    n_cells = np.count_nonzero(reference + current, axis=-1)
+    return noise(n_cells, reference.sum(axis=-1), current.sum(axis=-1))
+
+
+def rate_gap(successes: np.ndarray, trials: np.ndarray) -> fairness.Gap:
+    """Gap between the rates of all groups that have trials."""
+    return fairness.group_gap(successes, trials, takes_part=trials > 0)
+
+
 # name: (function of arrays, types of its arguments)
 FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], list[str]]] = {
     "psi": (lambda reference, current: drift.psi(shares(reference), shares(current)), [COUNTS] * 2),
+    "psi_noise_floor": (
+        lambda reference, current: psi_noise(drift.psi_noise_floor, reference, current),
+        [COUNTS] * 2,
+    ),
+    "psi_noise_q95": (
+        lambda reference, current: psi_noise(drift.psi_noise_quantile, reference, current),
+        [COUNTS] * 2,
+    ),
     "js_distance": (
         lambda reference, current: drift.js_distance(shares(reference), shares(current)),
         [COUNTS] * 2,
     ),
     "ks_statistic": (drift.ks_statistic, [COUNTS] * 2),
+    "ks_pvalue": (
+        lambda reference, current: drift.ks_pvalue(
+            drift.ks_statistic(reference, current), reference.sum(axis=-1), current.sum(axis=-1)
+        ),
+        [COUNTS] * 2,
+    ),
+    "chi_square": (
+        lambda reference, current: drift.chi_square(reference, current)[0],
+        [COUNTS] * 2,
+    ),
     "chi_square_pvalue": (
         lambda reference, current: drift.chi_square(reference, current)[1],
         [COUNTS] * 2,
     ),
     "roc_auc": (performance.roc_auc, [COUNTS] * 2),
+    "roc_auc_lower": (
+        lambda negatives, positives: performance.roc_auc_interval(negatives, positives)[0],
+        [COUNTS] * 2,
+    ),
+    "roc_auc_upper": (
+        lambda negatives, positives: performance.roc_auc_interval(negatives, positives)[1],
+        [COUNTS] * 2,
+    ),
     "average_precision": (performance.average_precision, [COUNTS] * 2),
     "expected_calibration_error": (
         calibration.expected_calibration_error,
-        [COUNTS, "DOUBLE[]", COUNTS],
+        [COUNTS, NUMBERS, COUNTS],
+    ),
+    "maximum_calibration_error": (
+        calibration.maximum_calibration_error,
+        [COUNTS, NUMBERS, COUNTS],
+    ),
+    "ece_noise_floor": (calibration.ece_noise_floor, [COUNTS, NUMBERS]),
+    "calibration_slope": (
+        lambda *columns: calibration.calibration_line(*columns)[0],
+        [NUMBERS, COUNTS, COUNTS],
+    ),
+    "calibration_intercept": (
+        lambda *columns: calibration.calibration_line(*columns)[1],
+        [NUMBERS, COUNTS, COUNTS],
     ),
     "wilson_lower": (
         lambda successes, trials: wilson_interval(successes, trials)[0],
-        ["BIGINT", "BIGINT"],
+        [COUNT, COUNT],
     ),
     "wilson_upper": (
         lambda successes, trials: wilson_interval(successes, trials)[1],
-        ["BIGINT", "BIGINT"],
+        [COUNT, COUNT],
     ),
+    "newcombe_lower": (lambda *columns: newcombe_interval(*columns)[0], [COUNT] * 4),
+    "newcombe_upper": (lambda *columns: newcombe_interval(*columns)[1], [COUNT] * 4),
+    "rate_gap": (lambda successes, trials: rate_gap(successes, trials).value, [COUNTS] * 2),
+    "rate_gap_lower": (lambda successes, trials: rate_gap(successes, trials).lower, [COUNTS] * 2),
+    "rate_gap_upper": (lambda successes, trials: rate_gap(successes, trials).upper, [COUNTS] * 2),
+    "rate_ratio": (
+        lambda successes, trials: (
+            fairness.group_ratio(successes, trials, takes_part=trials > 0).value
+        ),
+        [COUNTS] * 2,
+    ),
+}
+# What people call them for short, some after the columns of the tables.
+SHORT_NAMES = {
+    "ks": "ks_statistic",
+    "auc": "roc_auc",
+    "ece": "expected_calibration_error",
+    "mce": "maximum_calibration_error",
 }
 
 
@@ -134,11 +223,12 @@ def rows(name: str, columns: list[pa.Array]) -> list[np.ndarray]:
 
 
 class Plugin(BasePlugin):
-    """Registers ``FUNCTIONS`` in each connection."""
+    """Registers ``FUNCTIONS``, also by their short names, in each connection."""
 
     def configure_connection(self, conn: Any) -> None:
         """Register the functions."""
-        for name, (function, arguments) in FUNCTIONS.items():
+        short = {name: FUNCTIONS[long] for name, long in SHORT_NAMES.items()}
+        for name, (function, arguments) in (FUNCTIONS | short).items():
             conn.create_function(
                 name,
                 on_arrow(name, function, len(arguments)),

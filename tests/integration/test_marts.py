@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from functions import Plugin
 from tests.integration import oracle
 from tests.integration.warehouse import PROJECT, TARGET, Warehouse
 
@@ -416,3 +418,19 @@ def test_configuration_is_not_pasted_into_sql(case):
     expected += [("intent", key) for key in ("age", "all", "tier")]
     assert found == sorted(expected)
     assert json.dumps(found)
+
+
+def test_the_analyses_run(case):
+    """Each of them, on the tables of both projects, with the functions that dbt registers."""
+    warehouse = case.warehouse
+    assert warehouse.dbt("compile", "--select", "path:analyses").exit_code == 0
+    compiled = warehouse.folder / "target" / "compiled" / "ml_monitoring" / "analyses"
+    analyses = sorted(compiled.glob("*.sql"))
+    assert [path.name for path in analyses] == sorted(
+        path.name for path in (PROJECT / "analyses").glob("*.sql")
+    )
+    with duckdb.connect(str(warehouse.database)) as connection:
+        Plugin.__new__(Plugin).configure_connection(connection)
+        found = {path.stem: connection.execute(path.read_text()).fetchall() for path in analyses}
+    if "intent" not in set(case.events["model_name"]):
+        assert found["calibration_of_pooled_days"] and found["when_do_labels_arrive"]
