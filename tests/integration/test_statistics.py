@@ -3,6 +3,7 @@
 The oracle reads the landing files and knows nothing of the project's code.
 """
 
+import json
 import random
 import shutil
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import yaml
 from fairlearn import metrics as fairlearn_metrics
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
+from scipy.special import expit, logit
 from sklearn.metrics import precision_score
 
 from tests.integration import oracle
@@ -362,6 +364,59 @@ def test_calibration_line(case, groups):
     assert max(moved[True]) < 0.03
     assert max(moved[False]) < 0.6
     assert np.median(moved[False]) < 0.1
+
+
+def test_recalibration_plan(case):
+    """What each map does, on the scores one by one instead of in bins."""
+    judged_start = AS_OF - timedelta(days=max(PERFORMANCE_DAYS) // 3)
+    known = truth.known_labels(case.labels, AS_OF + truth.SKEW)
+    scored = case.predictions.assign(label=case.predictions["request_id"].map(known))
+    scored = scored[scored["label"].notna() & scored["score"].notna()]
+    is_judged = (scored["day"] >= judged_start) & (scored["day"] < AS_OF)
+    is_fitted = (scored["day"] >= AS_OF - timedelta(days=max(PERFORMANCE_DAYS))) & (
+        scored["day"] < judged_start
+    )
+    plans = by_key(case.table("recalibration_plan"), "model_version", "role", "method")
+    assert {key[:2] for key in plans} == set(
+        scored[is_judged | is_fitted].groupby(["model_version", "role"]).groups
+    )
+    for (version, role, method), plan in plans.items():
+        is_own = (scored["model_version"] == version) & (scored["role"] == role)
+        start, end = (V4_START, AS_OF) if version == "v4" else BASELINE
+        baseline = scored[
+            (scored["model_version"] == version) & (scored["day"] >= start) & (scored["day"] < end)
+        ]
+        judged = scored[is_own & is_judged]
+        assert plan["judged_labeled_count"] == len(judged)
+        assert plan["fit_labeled_count"] == (is_own & is_fitted).sum()
+        assert plan["baseline_labeled_count"] == len(baseline)
+        if plan["data_status"] != "ok":
+            assert plan["parameters"] is plan["recalibrated_ece"] is None
+            continue
+        y_true, y_score = judged["label"].to_numpy(), judged["score"].to_numpy()
+        oracle_of = truth.calibration(y_true, y_score)
+        assert plan["ece"] == pytest.approx(oracle_of["ece"], abs=1e-6)
+        assert plan["ece_noise_floor"] == pytest.approx(oracle_of["ece_noise_floor"], abs=1e-6)
+        assert plan["brier_score"] == pytest.approx(np.mean((y_score - y_true) ** 2), abs=1e-4)
+        given = json.loads(plan["parameters"])
+        clipped = np.clip(y_score, 2.0**-52, 1 - 2.0**-52)
+        if method == "isotonic":
+            mapped = np.interp(y_score, given["score"], given["probability"])
+        elif method == "platt":
+            mapped = expit(given["intercept"] + given["slope"] * logit(clipped))
+        else:
+            mapped = expit(logit(clipped) / given["temperature"])
+        # A bin of scores is mapped as one, and may fall into another calibration bin than some.
+        found = truth.calibration(y_true, mapped)["ece"]
+        assert plan["recalibrated_ece"] == pytest.approx(found, abs=5e-3)
+        found = np.mean((mapped - y_true) ** 2)
+        assert plan["recalibrated_brier_score"] == pytest.approx(found, abs=1e-3)
+        was = truth.calibration(baseline["label"].to_numpy(), baseline["score"].to_numpy())["ece"]
+        assert plan["baseline_ece"] == pytest.approx(was, abs=1e-6)
+        rise = plan["ece"] - max(was, plan["ece_noise_floor"])
+        assert plan["is_needed"] == (plan["ece"] >= 2 * was and rise >= 0.02)
+    assert "ok" in {plan["data_status"] for plan in plans.values()}
+    assert (case.table("recalibration_plan")["judged_start"] == judged_start).all()
 
 
 # --- Drift ---------------------------------------------------------------------------------------
