@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, log_expit, logit
 
-from intervals import rate
+from intervals import normal_quantile, rate
 
 CLIP = 2.0**-52
 MAX_STEPS = 100
@@ -107,6 +107,106 @@ def ece_noise_floor(count: np.ndarray, variance_sum: np.ndarray) -> np.ndarray:
     # A sum of zeros may come out as -1e-17.
     spread = np.sqrt(np.where(count > 0, np.maximum(variance_sum, 0.0), 0.0))
     return rate(np.sqrt(2 / np.pi) * np.sum(spread, axis=-1), np.sum(count, axis=-1))
+
+
+def ece_interval(
+    count: np.ndarray, score_sum: np.ndarray, positives: np.ndarray, *, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval for the calibration error that the scores have beyond chance.
+
+    Parameters
+    ----------
+    count : ndarray of int, shape (..., n_bins)
+    score_sum : ndarray of float, shape (..., n_bins)
+    positives : ndarray of int, shape (..., n_bins)
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    lower, upper : ndarray of float, shape (...)
+        In [0, 1]. The observed error is no estimate of the middle: where the scores are right it
+        is near the upper end. NaN where all bins are empty.
+
+    Raises
+    ------
+    ValueError
+        If the positives are outside [0, count], the shapes differ, or the confidence is outside
+        (0, 1).
+
+    Notes
+    -----
+    Given the scores, the distance of a bin is that of a normal variable with the true distance d
+    for a mean and standard deviation s = sqrt(n r (1 - r)) / N, r = (positives + 2) / (n + 4). The
+    mean of its absolute value is between abs(d) and abs(d) + sqrt(2/π) s, its variance at most
+    s². So the sum over bins is at most sqrt(2/π) sum(s) over the true error in the mean, never
+    under it, with a variance of at most sum(s²): the interval takes the one for its lower end and
+    the other for its upper end, and so keeps at least its level.
+    """
+    z = normal_quantile(confidence)
+    count, distance = _distances(count, score_sum, positives)
+    total = np.sum(count, axis=-1)
+    share = (np.asarray(positives) + 2) / (count + 4)
+    spread = np.sqrt(count * share * (1 - share))
+    observed = rate(np.sum(distance, axis=-1), total)
+    bias = rate(np.sqrt(2 / np.pi) * np.sum(spread, axis=-1), total)
+    reach = z * rate(np.sqrt(np.sum(spread**2, axis=-1)), total)
+    return np.maximum(observed - bias - reach, 0.0), np.minimum(observed + reach, 1.0)
+
+
+def calibration_line_interval(
+    scores: np.ndarray,
+    negatives: np.ndarray,
+    positives: np.ndarray,
+    slope: np.ndarray,
+    intercept: np.ndarray,
+    *,
+    confidence: float = 0.95,
+) -> dict[str, np.ndarray]:
+    """Wald intervals of the calibration line, each by itself.
+
+    Parameters
+    ----------
+    scores, negatives, positives : ndarray, shape (..., n_bins)
+        As in ``calibration_line``.
+    slope, intercept : ndarray of float, shape (...)
+        As it gives them.
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (...)
+        ``slope_lower``, ``slope_upper``, ``intercept_lower`` and ``intercept_upper``; NaN where
+        there is no line.
+
+    Raises
+    ------
+    ValueError
+        If the confidence is outside (0, 1).
+
+    Notes
+    -----
+    From the inverse of the information matrix, which about the weighted mean of the log odds is
+    diagonal.
+    """
+    z = normal_quantile(confidence)
+    count = np.add(negatives, positives)
+    x = logit(np.clip(np.where(count > 0, scores, 0.5), CLIP, 1 - CLIP))
+    line = np.asarray(intercept)[..., None] + np.asarray(slope)[..., None] * x
+    weight = count * expit(line) * expit(-line)
+    total = np.sum(weight, axis=-1)
+    centre = rate(np.sum(weight * x, axis=-1), total)
+    slope_variance = rate(1.0, np.sum(weight * (x - centre[..., None]) ** 2, axis=-1))
+    intercept_variance = rate(1.0, total) + centre**2 * slope_variance
+    result = {}
+    for name, value, variance in (
+        ("slope", slope, slope_variance),
+        ("intercept", intercept, intercept_variance),
+    ):
+        reach = z * np.sqrt(variance)
+        result[f"{name}_lower"], result[f"{name}_upper"] = value - reach, value + reach
+    return result
 
 
 def calibration_line(

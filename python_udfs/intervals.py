@@ -89,6 +89,42 @@ def wilson_interval(
     return np.minimum(lower, observed), np.maximum(upper, observed)
 
 
+def mean_interval(
+    total: np.ndarray, square_total: np.ndarray, count: np.ndarray, *, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the normal interval for a mean, from sums.
+
+    Parameters
+    ----------
+    total, square_total : array_like of float, shapes that broadcast
+        Sums of the values and of their squares.
+    count : array_like of int
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    lower, upper : ndarray of float, shape (...)
+        NaN for fewer than two values.
+
+    Raises
+    ------
+    ValueError
+        If the confidence is outside (0, 1).
+
+    Notes
+    -----
+    Mean plus and minus z sqrt(s² / n), with s² over n - 1. Rounding of nearly equal values does
+    not take s² below 0.
+    """
+    z = normal_quantile(confidence)
+    total, square_total, count = np.broadcast_arrays(total, square_total, count)
+    mean = rate(total, count)
+    spread = np.maximum(rate(square_total - total * mean, np.maximum(count - 1, 0)), 0)
+    reach = z * np.sqrt(rate(spread, count))
+    return mean - reach, mean + reach
+
+
 def newcombe_interval(
     successes_a: np.ndarray,
     trials_a: np.ndarray,

@@ -8,7 +8,7 @@ named ``*_error_bound`` say how far that can be from the value of the scores the
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import digamma
+from scipy.special import digamma, expit, logit
 
 from intervals import normal_quantile, rate, wilson_interval
 
@@ -197,6 +197,45 @@ def average_precision_error_bound(
     return rate(np.maximum(best, worst), n_positives)
 
 
+def average_precision_interval(
+    average_precision: np.ndarray, n_positives: np.ndarray, *, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logit interval for the average precision.
+
+    Parameters
+    ----------
+    average_precision : ndarray of float, shape (...)
+        In [0, 1], or NaN.
+    n_positives : ndarray of int, shape (...)
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    lower, upper : ndarray of float, shape (...)
+        Within (0, 1) and around the value, except that it has no width at 0 and 1. NaN where the
+        value is, or there are no positives.
+
+    Raises
+    ------
+    ValueError
+        If the confidence is outside (0, 1).
+
+    Notes
+    -----
+    expit(logit(AP) ± z / sqrt(n AP (1 - AP))) with n positives (Boyd, Eng and Page, ECML 2013),
+    who found it the interval that keeps its level best, also where positives are few.
+    """
+    z = normal_quantile(confidence)
+    spread = np.sqrt(n_positives * average_precision * (1 - average_precision))
+    centre = logit(average_precision)
+    reach = z * rate(1.0, spread)
+    is_extreme = (average_precision == 0) | (average_precision == 1)
+    # Infinite log odds, and nothing to add to them.
+    reach = np.where(is_extreme & (np.asarray(n_positives) > 0), 0.0, reach)
+    return expit(centre - reach), expit(centre + reach)
+
+
 def confusion_metrics(
     true_positives: np.ndarray,
     false_positives: np.ndarray,
@@ -217,14 +256,18 @@ def confusion_metrics(
     -------
     dict of str to ndarray of float, shape (...)
         ``precision``, ``recall``, ``f1``, ``accuracy``, ``selection_rate``,
-        ``true_positive_rate`` and ``false_positive_rate``; for all but ``f1``, which is no rate
-        of independent trials, also ``<name>_lower`` and ``<name>_upper``. NaN where the
-        denominator is 0.
+        ``true_positive_rate`` and ``false_positive_rate``; and for each also ``<name>_lower``
+        and ``<name>_upper``. NaN where the denominator is 0.
 
     Raises
     ------
     ValueError
         If a count is negative or the confidence is outside (0, 1).
+
+    Notes
+    -----
+    F1 is no rate, but rises with one: 2 J / (1 + J), where J = tp / (tp + fp + fn) is the share of
+    hits among the predictions that are not true negatives. So its interval is that of J.
     """
     actual_positives = np.add(true_positives, false_negatives)
     actual_negatives = np.add(true_negatives, false_positives)
@@ -239,6 +282,13 @@ def confusion_metrics(
         "false_positive_rate": (false_positives, actual_negatives),
     }
     metrics = {"f1": rate(np.multiply(2, true_positives), selected + actual_positives)}
+    not_passed_over = np.add(selected, false_negatives)
+    for bound, jaccard in zip(
+        ("lower", "upper"),
+        wilson_interval(true_positives, not_passed_over, confidence=confidence),
+        strict=True,
+    ):
+        metrics[f"f1_{bound}"] = 2 * jaccard / (1 + jaccard)
     for name, (successes, trials) in rates.items():
         metrics[name] = rate(successes, trials)
         metrics[f"{name}_lower"], metrics[f"{name}_upper"] = wilson_interval(

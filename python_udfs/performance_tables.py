@@ -17,11 +17,13 @@ from arrow_tables import (
     parts_of,
     table_of,
 )
-from intervals import rate, wilson_interval
+from intervals import mean_interval, rate, wilson_interval
 from windows import window_maxima, window_sums
 
 # What sums of scores are counted in; the macro fixed_sum writes them.
 UNIT = 2.0**-30
+# The square of a log loss is up to 1300: in such a unit it is as small as the other summands.
+LOG_LOSS_SQUARE_UNIT = 1024.0
 LABEL_VIEWS = ("as_known", "latest")
 COUNTS = (
     "labeled_count",
@@ -48,18 +50,32 @@ PERFORMANCE_METRICS = (
     "roc_auc_upper",
     "average_precision",
     "average_precision_error_bound",
+    "average_precision_lower",
+    "average_precision_upper",
     "f1",
+    "f1_lower",
+    "f1_upper",
     *(f"{name}{bound}" for name in RATES for bound in ("", "_lower", "_upper")),
     "brier_score",
+    "brier_score_lower",
+    "brier_score_upper",
     "log_loss",
+    "log_loss_lower",
+    "log_loss_upper",
 )
 CALIBRATION_METRICS = (
     "ece",
+    "ece_lower",
+    "ece_upper",
     "ece_noise_floor",
     "mce",
     "mean_score",
     "calibration_slope",
+    "calibration_slope_lower",
+    "calibration_slope_upper",
     "calibration_intercept",
+    "calibration_intercept_lower",
+    "calibration_intercept_upper",
 )
 RELIABILITY_BIN = pa.struct(
     [
@@ -68,6 +84,8 @@ RELIABILITY_BIN = pa.struct(
         pa.field("score_upper", pa.float64()),
         pa.field("mean_score", pa.float64()),
         pa.field("positive_rate", pa.float64()),
+        pa.field("positive_rate_lower", pa.float64()),
+        pa.field("positive_rate_upper", pa.float64()),
         pa.field("labeled_count", pa.int64()),
     ]
 )
@@ -102,6 +120,8 @@ class Sums:
     score_sum, variance_sum : ndarray of float, shape (n_windows, n_bins)
         Of the scores s, and of s (1 - s).
     squared_error_sum, log_loss_sum : ndarray of float, shape (n_windows,)
+    squared_error_square_sum, log_loss_square_sum : ndarray of float, shape (n_windows,)
+        Of their squares.
     """
 
     counts: dict[str, np.ndarray]
@@ -112,6 +132,8 @@ class Sums:
     variance_sum: np.ndarray
     squared_error_sum: np.ndarray
     log_loss_sum: np.ndarray
+    squared_error_square_sum: np.ndarray
+    log_loss_square_sum: np.ndarray
 
 
 def performance_table(
@@ -217,6 +239,8 @@ def sums_of_windows(
         variance_sum=total("variance_sum", **by_bin) * UNIT,
         squared_error_sum=total("squared_error_sum") * UNIT,
         log_loss_sum=total("log_loss_sum") * UNIT,
+        squared_error_square_sum=total("squared_error_square_sum") * UNIT,
+        log_loss_square_sum=total("log_loss_square_sum") * UNIT * LOG_LOSS_SQUARE_UNIT,
     )
 
 
@@ -275,6 +299,9 @@ def metrics(
             negatives, positives, is_single_value
         ),
     }
+    ranking["average_precision_lower"], ranking["average_precision_upper"] = (
+        performance.average_precision_interval(ranking["average_precision"], n_classes[1])
+    )
     is_enough = n_scores >= settings["min_samples"]
     performance_status = np.select(
         [
@@ -298,11 +325,17 @@ def metrics(
     }
     mean_scores = rate(score_sum, negatives + positives)
     slope, intercept = calibration.calibration_line(mean_scores, negatives, positives)
+    line_interval = calibration.calibration_line_interval(
+        mean_scores, negatives, positives, slope, intercept
+    )
+    ece_lower, ece_upper = calibration.ece_interval(*in_bins.values())
     scored = {
         "brier_score": rate(sums.squared_error_sum[rows], n_scores),
         "log_loss": rate(sums.log_loss_sum[rows], n_scores),
         "mean_score": rate(in_bins["score_sum"].sum(axis=1), n_scores),
         "ece": calibration.expected_calibration_error(*in_bins.values()),
+        "ece_lower": ece_lower,
+        "ece_upper": ece_upper,
         "ece_noise_floor": calibration.ece_noise_floor(
             in_bins["count"], by_calibration_bin(sums.variance_sum[rows], calibration_bins)
         ),
@@ -311,7 +344,15 @@ def metrics(
         ),
         "calibration_slope": slope,
         "calibration_intercept": intercept,
+        **{f"calibration_{name}": values for name, values in line_interval.items()},
     }
+    for name, highest in (("squared_error", 1.0), ("log_loss", np.inf)):
+        lower, upper = mean_interval(
+            getattr(sums, f"{name}_sum")[rows], getattr(sums, f"{name}_square_sum")[rows], n_scores
+        )
+        metric = "brier_score" if name == "squared_error" else name
+        scored[f"{metric}_lower"] = np.maximum(lower, 0.0)
+        scored[f"{metric}_upper"] = np.minimum(upper, highest)
     found |= {name: np.where(is_enough, values, np.nan) for name, values in scored.items()}
     calibration_status = np.where(is_enough, "ok", "insufficient_data").astype(object)
     has_line = ~np.isnan(found["calibration_slope"])
@@ -341,12 +382,15 @@ def reliability_curve(
     n_bins = count.shape[1]
     row, number = np.nonzero(count)
     filled = count[row, number]
+    lower, upper = wilson_interval(positives[row, number], filled)
     values = [
         number,
         number / n_bins,
         (number + 1) / n_bins,
         score_sum[row, number] / filled,
         positives[row, number] / filled,
+        lower,
+        upper,
         filled,
     ]
     offsets = np.concatenate([[0], np.cumsum((count > 0).sum(axis=1))])

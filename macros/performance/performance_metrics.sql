@@ -1,5 +1,6 @@
 {# The columns of int_performance that hold a metric of how good or how calibrated the model is. #}
 
+{# Metrics with the ends of their intervals. #}
 {% macro rate_columns(names) %}
     {% set columns = [] %}
     {% for name in names %}
@@ -12,17 +13,20 @@
 {% macro performance_columns() %}
     {{ return(
         ['roc_auc', 'roc_auc_error_bound', 'roc_auc_lower', 'roc_auc_upper', 'average_precision',
-         'average_precision_error_bound', 'f1']
+         'average_precision_error_bound', 'average_precision_lower', 'average_precision_upper']
         + ml_monitoring.rate_columns([
-            'positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
+            'f1', 'positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
             'true_positive_rate', 'false_positive_rate',
         ])
-        + ['brier_score', 'log_loss']
+        + ml_monitoring.rate_columns(['brier_score', 'log_loss'])
     ) }}
 {% endmacro %}
 
 
 {% macro calibration_columns() %}
-    {{ return(['ece', 'ece_noise_floor', 'mce', 'mean_score', 'calibration_slope',
-               'calibration_intercept']) }}
+    {{ return(
+        ml_monitoring.rate_columns(['ece'])
+        + ['ece_noise_floor', 'mce', 'mean_score']
+        + ml_monitoring.rate_columns(['calibration_slope', 'calibration_intercept'])
+    ) }}
 {% endmacro %}

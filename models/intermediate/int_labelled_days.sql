@@ -131,6 +131,11 @@ select
     {{ fixed_sum('(score - label) * (score - label)') }} as squared_error_sum,
     {{ fixed_sum('-ln(case when label = 1 then clipped_score else 1 - clipped_score end)') }}
         as log_loss_sum,
+    {{ fixed_sum('power(score - label, 4)') }} as squared_error_square_sum,
+    -- Up to 1300 each: in units of 1024, so that sums stay as small as the others.
+    {{ fixed_sum(
+        'power(ln(case when label = 1 then clipped_score else 1 - clipped_score end), 2) / 1024'
+    ) }} as log_loss_square_sum,
     min(score) as score_min,
     max(score) as score_max,
     event_date,

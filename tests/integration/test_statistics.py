@@ -311,6 +311,28 @@ def test_wilson_intervals(case, groups):
             np.testing.assert_allclose(found, test.proportion_ci(method="wilson"), atol=1e-12)
 
 
+def test_intervals_of_mean_losses(case, groups):
+    table = case.table("model_performance")
+    table = table[table["brier_score"].notna()].sample(200, random_state=5)
+    for key, row in by_key(table, *LABEL_KEY).items():
+        y_true, y_score = groups[key].scored
+        clipped = np.clip(y_score, 2.0**-52, 1 - 2.0**-52)
+        losses = {
+            "brier_score": (y_score - y_true) ** 2,
+            "log_loss": -np.log(np.where(y_true == 1, clipped, 1 - clipped)),
+        }
+        for name, loss in losses.items():
+            reach = stats.norm.ppf(0.975) * loss.std(ddof=1) / np.sqrt(len(loss))
+            assert row[f"{name}_lower"] == pytest.approx(max(loss.mean() - reach, 0), abs=1e-6)
+            assert row[f"{name}_upper"] == pytest.approx(loss.mean() + reach, abs=1e-6)
+        assert row["average_precision_lower"] is None or (
+            row["average_precision_lower"]
+            < row["average_precision"]
+            < row["average_precision_upper"]
+        )
+        assert row["f1"] is None or row["f1_lower"] <= row["f1"] <= row["f1_upper"]
+
+
 def test_delong_intervals(case, groups):
     """The interval of the binned scores is that of the scores themselves, but for the bins."""
     table = case.table("model_performance")
@@ -336,6 +358,15 @@ def test_reliability_curve(case, groups):
         assert curve["labeled_count"].tolist() == bins["labeled_count"].tolist()
         for name, atol in (("positive_rate", 1e-12), ("mean_score", 1e-9)):
             assert np.abs(curve[name].to_numpy() - bins[name]).max() <= atol
+    for row in curves.sample(100, random_state=1).to_dict("records"):
+        test = stats.binomtest(
+            round(row["positive_rate"] * row["labeled_count"]), row["labeled_count"]
+        )
+        np.testing.assert_allclose(
+            (row["positive_rate_lower"], row["positive_rate_upper"]),
+            test.proportion_ci(method="wilson"),
+            atol=1e-12,
+        )
 
 
 def test_calibration_line(case, groups):

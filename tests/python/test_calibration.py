@@ -8,6 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from calibration import (
     CLIP,
     calibration_line,
+    calibration_line_interval,
+    ece_interval,
     ece_noise_floor,
     expected_calibration_error,
     maximum_calibration_error,
@@ -274,3 +276,71 @@ def test_bad_input_is_refused():
     for score in (1.1, -0.1, np.nan):
         with pytest.raises(ValueError, match=r"scores of filled bins must be in \[0, 1\], got"):
             calibration_line(np.array([0.5, 0.7, score]), ones, ones)
+
+
+@pytest.mark.parametrize("n", [50, 300, 5000])
+@pytest.mark.parametrize("shift", [0.0, 0.03, 0.15])
+def test_ece_interval_covers_the_true_error(n, shift):
+    """In at least 95 % of samples, whether the scores are right or not."""
+    rng = np.random.default_rng(n)
+    found = []
+    for _ in range(300):
+        scores = rng.uniform(0, 0.8, n)
+        labels = rng.random(n) < scores + shift
+        count, score_sum, positives, _ = bin_sums(scores, labels, 10)
+        lower, upper = ece_interval(count.astype(int), score_sum, positives.astype(int))
+        # Each score is too low by the shift, and so is each bin.
+        found.append(lower <= shift <= upper)
+    assert np.mean(found) >= 0.95
+
+
+def test_ece_interval_narrows_to_the_error():
+    """It is of use only if it leaves 0 and comes near the error."""
+    rng = np.random.default_rng(1)
+    scores = rng.uniform(0, 0.8, 50_000)
+    count, score_sum, positives, _ = bin_sums(scores, rng.random(50_000) < scores + 0.1, 10)
+    lower, upper = ece_interval(count.astype(int), score_sum, positives.astype(int))
+    assert 0.08 < lower < 0.1 < upper < 0.12
+
+
+@pytest.mark.parametrize(
+    ("count", "score_sum", "positives", "expected"),
+    [
+        ([0, 0], [0.0, 0.0], [0, 0], (np.nan, np.nan)),
+        # r = 1/3 and s = 2/3: 1 less (sqrt(2/π) + 1.96) / 3.
+        ([0, 2], [0.0, 2.0], [0, 0], (1 - (np.sqrt(2 / np.pi) + 1.959963984540054) / 3, 1.0)),
+    ],
+)
+def test_ece_interval_of_next_to_nothing(count, score_sum, positives, expected):
+    found = ece_interval(*map(np.array, (count, score_sum, positives)))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_line_interval_is_from_the_information_matrix():
+    rng = np.random.default_rng(9)
+    scores = np.sort(rng.uniform(0.01, 0.99, (5, 30)), axis=1)
+    counts = rng.integers(0, 50, (5, 30))
+    positives = rng.binomial(counts, expit(0.3 + 0.7 * logit(scores)))
+    negatives = counts - positives
+    slope, intercept = calibration_line(scores, negatives, positives)
+    found = calibration_line_interval(scores, negatives, positives, slope, intercept)
+    for row in range(5):
+        x = logit(scores[row])
+        chance = expit(intercept[row] + slope[row] * x)
+        design = np.stack([x, np.ones(30)])
+        covariance = np.linalg.inv((design * counts[row] * chance * (1 - chance)) @ design.T)
+        for name, value, variance in zip(
+            ("slope", "intercept"), (slope, intercept), np.diag(covariance), strict=True
+        ):
+            reach = 1.959963984540054 * np.sqrt(variance)
+            assert found[f"{name}_lower"][row] == pytest.approx(value[row] - reach)
+            assert found[f"{name}_upper"][row] == pytest.approx(value[row] + reach)
+
+
+def test_line_interval_of_no_line_and_of_extreme_scores():
+    scores = np.array([[0.0, 1.0], [0.2, 0.8], [np.nan, np.nan]])
+    negatives, positives = np.array([[3, 1], [5, 0], [0, 0]]), np.array([[1, 3], [0, 5], [0, 0]])
+    line = calibration_line(scores, negatives, positives)
+    found = np.array(list(calibration_line_interval(scores, negatives, positives, *line).values()))
+    assert np.isfinite(found[:, 0]).all()
+    assert np.isnan(found[:, 1:]).all()

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, ttest_1samp
 
-from intervals import newcombe_interval, normal_quantile, rate, wilson_interval
+from intervals import (
+    mean_interval,
+    newcombe_interval,
+    normal_quantile,
+    rate,
+    wilson_interval,
+)
 
 # Successes, trials (twice) and the interval: Newcombe, Statistics in Medicine 17 (1998),
 # 873-890, table II, method 10.
@@ -117,3 +123,29 @@ def test_successes_are_a_part_of_the_trials(pair):
         wilson_interval(*pair)
     with pytest.raises(ValueError, match="successes must be between 0 and trials, got"):
         newcombe_interval(1, 2, *pair)
+
+
+@given(st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), max_size=40))
+def test_mean_interval_is_of_the_standard_error(values):
+    values = np.array(values, float)
+    lower, upper = mean_interval(values.sum(), (values**2).sum(), len(values))
+    if len(values) < 2:
+        assert np.isnan([lower, upper]).all()
+        return
+    reach = norm.ppf(0.975) * values.std(ddof=1) / np.sqrt(len(values))
+    np.testing.assert_allclose(
+        [lower, upper], [values.mean() - reach, values.mean() + reach], atol=1e-4
+    )
+
+
+def test_mean_interval_is_that_of_a_large_t_test():
+    values = np.random.default_rng(2).exponential(3, 5000)
+    found = mean_interval(values.sum(), (values**2).sum(), len(values), confidence=0.9)
+    oracle = ttest_1samp(values, 0).confidence_interval(0.9)
+    np.testing.assert_allclose(found, (oracle.low, oracle.high), rtol=1e-5)
+
+
+def test_equal_values_have_an_interval_of_no_width():
+    lower, upper = mean_interval([0.7 * 3, 0.0], [0.49 * 3, 0.0], [3, 5])
+    np.testing.assert_allclose(lower, [0.7, 0], atol=1e-7)
+    np.testing.assert_allclose(upper, [0.7, 0], atol=1e-7)

@@ -13,6 +13,7 @@ from intervals import wilson_interval
 from performance import (
     average_precision,
     average_precision_error_bound,
+    average_precision_interval,
     confusion_metrics,
     roc_auc,
     roc_auc_error_bound,
@@ -338,7 +339,11 @@ def test_confusion_metrics_equal_scikit_learn(cells):
         "true_positive_rate": (tp, tp + fn),
         "false_positive_rate": (fp, fp + tn),
     }
-    assert set(found) == {"f1", *(f"{n}{s}" for n in trials for s in ("", "_lower", "_upper"))}
+    assert set(found) == {f"{n}{s}" for n in ["f1", *trials] for s in ("", "_lower", "_upper")}
+    # 1 / F1 = (1 + 1 / J) / 2, and J is a share.
+    for bound, jaccard in zip(("lower", "upper"), wilson_interval(tp, tp + fp + fn), strict=True):
+        expected_bound = 2 / (1 + 1 / jaccard) if jaccard else jaccard
+        np.testing.assert_allclose(found[f"f1_{bound}"], expected_bound, atol=1e-12)
     for name, (successes, denominator) in trials.items():
         value = successes / denominator if denominator else np.nan
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -415,3 +420,37 @@ def test_rates_and_confidence_are_checked():
         cells[position] = -1
         with pytest.raises(ValueError, match="successes must be between 0 and trials"):
             confusion_metrics(*cells)
+
+
+@given(histograms(ANY))
+def test_average_precision_interval_is_on_the_log_odds(counts):
+    negatives, positives = counts
+    value = average_precision(negatives, positives)
+    lower, upper = average_precision_interval(value, positives.sum())
+    if np.isnan(value):
+        assert np.isnan([lower, upper]).all()
+    elif 0 < value < 1:
+        reach = norm.ppf(0.975) / math.sqrt(positives.sum() * value * (1 - value))
+        odds, factor = value / (1 - value), math.exp(-reach)
+        assert lower == pytest.approx(odds * factor / (1 + odds * factor), abs=1e-9)
+        assert upper == pytest.approx(1 / (1 + factor / odds), abs=1e-9)
+    else:
+        assert lower == upper == value
+
+
+@pytest.mark.parametrize("rate_of_positives", [0.001, 0.05, 0.4])
+def test_average_precision_interval_covers(rate_of_positives):
+    """About 95 % of samples, also of rare events; the truth from a large sample."""
+    rng = np.random.default_rng(8)
+    chances = np.exp(-((np.arange(30) - 18) ** 2) / 60), np.exp(-((np.arange(30) - 10) ** 2) / 60)
+    positive, negative = (part / part.sum() for part in chances)
+    n = int(80 / rate_of_positives)
+    truth = average_precision(
+        np.round(1e9 * (1 - rate_of_positives) * negative).astype(np.int64),
+        np.round(1e9 * rate_of_positives * positive).astype(np.int64),
+    )
+    n_positives = rng.binomial(n, rate_of_positives, 500)
+    positives = rng.multinomial(n_positives, positive)
+    negatives = rng.multinomial(n - n_positives, negative)
+    lower, upper = average_precision_interval(average_precision(negatives, positives), n_positives)
+    assert 0.9 < np.mean((lower <= truth) & (truth <= upper)) <= 1

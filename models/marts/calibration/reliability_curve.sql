@@ -19,5 +19,7 @@ select
     score_upper,
     mean_score,
     positive_rate,
+    positive_rate_lower,
+    positive_rate_upper,
     labeled_count
 from bins
