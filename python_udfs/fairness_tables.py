@@ -27,6 +27,7 @@ FAIRNESS = pa.schema(
         pa.field("lowest_group", pa.string()),
         pa.field("highest_group", pa.string()),
         pa.field("group_count", pa.int64()),
+        pa.field("small_group_count", pa.int64()),
         pa.field("labeled_count", pa.int64()),
         pa.field("fairness_status", pa.string()),
         pa.field("revision", pa.uint64()),
@@ -47,7 +48,8 @@ def fairness_table(groups: pa.Table) -> pa.Table:
     -------
     Table
         With the schema ``FAIRNESS``: a row for each window and metric. ``group_count`` and
-        ``labeled_count`` are of the groups that take part.
+        ``labeled_count`` are of the groups that take part, ``small_group_count`` of the others
+        that have labels.
     """
     keys = list(zip(*(groups[name].to_pylist() for name in ATTRIBUTE), strict=True))
     positions: dict[tuple[str, ...], list[int]] = {}
@@ -73,7 +75,9 @@ def attribute_table(key: tuple[str, ...], part: pa.Table) -> pa.Table:
 
     takes_part = spread("takes_part", bool)
     confusion = [spread(name, np.int64) for name in CONFUSION]
-    labeled_count = np.where(takes_part, spread("labeled_count", np.int64), 0).sum(axis=1)
+    labels = spread("labeled_count", np.int64)
+    labeled_count = np.where(takes_part, labels, 0).sum(axis=1)
+    small_group_count = ((labels > 0) & ~takes_part).sum(axis=1)
     first = np.unique(window, return_index=True)[1]
     columns = dict(zip(ATTRIBUTE, key, strict=True)) | {
         name: part[name].combine_chunks().take(pa.array(first))
@@ -90,6 +94,7 @@ def attribute_table(key: tuple[str, ...], part: pa.Table) -> pa.Table:
             "lowest_group": named(names, gap.lowest_group),
             "highest_group": named(names, gap.highest_group),
             "group_count": takes_part.sum(axis=1),
+            "small_group_count": small_group_count,
             "labeled_count": labeled_count,
             "fairness_status": np.select(
                 [~has_groups, np.isnan(gap.value)], ["insufficient_data", "no_data"], "ok"

@@ -3,10 +3,16 @@
 {% macro watchable_ctes() %}
 slices as (
     {% for model in monitored_models() %}
-    select {{ text_literal(model.name) }} as model_name, 'all' as slice_key
-    {% for slice in model.slices %}
+    select
+        {{ text_literal(model.name) }} as model_name,
+        'all' as slice_key,
+        false as is_intersection
+    {% for slice in model.slices + model.intersections %}
     union all
-    select {{ text_literal(model.name) }} as model_name, {{ text_literal(slice.name) }} as slice_key
+    select
+        {{ text_literal(model.name) }} as model_name,
+        {{ text_literal(slice.name) }} as slice_key,
+        {{ 'breaks' not in slice }} as is_intersection
     {% endfor %}
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -53,6 +59,16 @@ protected_attributes as (
                 select 1 from slices
                 where slices.model_name = typed.model_name and slices.slice_key = typed.slice_key
             ) then 'slice_key is none of the slices of the model'
+            when
+                metric not in ({{ text_literals(ml_monitoring.labelled_metrics()) }})
+                and exists (
+                    select 1 from slices
+                    where
+                        slices.model_name = typed.model_name
+                        and slices.slice_key = typed.slice_key
+                        and slices.is_intersection
+                )
+                then 'only metrics of labels are by intersections of protected attributes'
             when {{ window_minutes('window_size') }} is null
                 then 'window_size must be like 10m, 6h or 7d'
             when

@@ -15,6 +15,14 @@
                 'is_feature': slice.name | lower in feature_names,
             }) %}
         {% endfor %}
+        {% set intersections = [] %}
+        {% for pair in model.get('protected_intersections', []) %}
+            {% set parts = [] %}
+            {% for name in pair %}
+                {% do parts.append(slices | selectattr('name', 'equalto', name) | first) %}
+            {% endfor %}
+            {% do intersections.append({'name': pair | join(' x '), 'slices': parts}) %}
+        {% endfor %}
         {% do models.append({
             'name': model.name,
             'task': model.task,
@@ -27,6 +35,7 @@
             'features': model.features,
             'slices': slices,
             'protected_attributes': model.get('protected_attributes', []),
+            'intersections': intersections,
         }) %}
     {% endfor %}
     {{ return(models) }}

@@ -40,8 +40,9 @@
 
 
 {# The slices that an event is in, as SQL: a list of (slice_key, slice_value), the whole model
-   first. `events` is the alias of a relation with the structs of the staging table. #}
-{% macro slices_of(events) -%}
+   first. `events` is the alias of a relation with the structs of the staging table. With
+   `intersections` also the groups of two protected attributes at once. #}
+{% macro slices_of(events, intersections=false) -%}
     [struct_pack(slice_key := 'all', slice_value := 'all')]
     {%- set sliced = ml_monitoring.monitored_models() | selectattr('slices') | list %}
     {%- if sliced %} || case {{ events }}.model_name
@@ -53,6 +54,13 @@
                 slice_value := {{ ml_monitoring.slice_value(events, model, slice) }}
             )
             {{- ',' if not loop.last }}
+            {%- endfor %}
+            {%- for pair in model.intersections if intersections %},
+            struct_pack(
+                slice_key := {{ ml_monitoring.text_literal(pair.name) }},
+                slice_value := {{ ml_monitoring.slice_value(events, model, pair.slices[0]) }}
+                    || ' x ' || {{ ml_monitoring.slice_value(events, model, pair.slices[1]) }}
+            )
             {%- endfor %}
         ]
         {%- endfor %}

@@ -72,7 +72,7 @@ monitored_models:
     {% set types = ['numerical', 'categorical', 'boolean'] %}
     {% set known = ['name', 'task', 'decision_threshold', 'latency_threshold_ms', 'baseline',
                     'min_label_coverage', 'label_grace_hours', 'features', 'slices',
-                    'protected_attributes'] %}
+                    'protected_attributes', 'protected_intersections'] %}
 
     {% for key in model if key not in known %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the unknown key `' ~ key
@@ -160,6 +160,42 @@ monitored_models:
                 ~ 'has the protected attribute `' ~ name ~ '`, which is not one of its slices.',
                 'slices: [' ~ name ~ ']\nprotected_attributes: [' ~ name ~ ']') %}
         {% endif %}
+    {% endfor %}
+    {% do ml_monitoring.validate_intersections(model, where) %}
+{% endmacro %}
+
+
+{# Pairs of protected attributes. The name of a pair is a slice_key of its own. #}
+{% macro validate_intersections(model, where) %}
+    {% set right = 'protected_attributes: [sex, age_band]\nprotected_intersections: [[sex, age_band]]' %}
+    {% set pairs = model.get('protected_intersections', []) %}
+    {% if pairs is string or pairs is mapping or pairs is not iterable %}
+        {% do ml_monitoring.config_error('monitored_models', where
+            ~ 'has protected_intersections `' ~ pairs ~ '`; it must be a list of pairs.', right) %}
+    {% endif %}
+    {% set names = [] %}
+    {% for slice in model.get('slices', []) %}
+        {% do names.append((slice if slice is string else slice.name) | lower) %}
+    {% endfor %}
+    {% for pair in pairs %}
+        {% if pair is string or pair is mapping or pair is not iterable or pair | length != 2
+              or pair[0] == pair[1] %}
+            {% do ml_monitoring.config_error('monitored_models', where
+                ~ 'has the protected intersection `' ~ pair
+                ~ '`; it must be two different attributes.', right) %}
+        {% endif %}
+        {% for name in pair if name not in model.get('protected_attributes', []) %}
+            {% do ml_monitoring.config_error('monitored_models', where
+                ~ 'has a protected intersection of `' ~ name
+                ~ '`, which is none of its protected attributes.', right) %}
+        {% endfor %}
+        {% set name = pair | join(' x ') | lower %}
+        {% if name in names or pair | reverse | join(' x ') | lower in names %}
+            {% do ml_monitoring.config_error('monitored_models', where
+                ~ 'has the protected intersection `' ~ pair | join(' x ')
+                ~ '`, whose name is taken: by a slice, or by the same pair again.', right) %}
+        {% endif %}
+        {% do names.append(name) %}
     {% endfor %}
 {% endmacro %}
 

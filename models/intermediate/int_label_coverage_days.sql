@@ -67,7 +67,7 @@ labelled as (
 sliced as (
     select
         labelled.*,
-        unnest({{ slices_of('labelled') }}, recursive := true)
+        unnest({{ slices_of('labelled', intersections=true) }}, recursive := true)
     from labelled
 )
 

@@ -104,7 +104,7 @@ measured as (
 sliced as (
     select
         measured.*,
-        unnest({{ slices_of('measured') }}, recursive := true)
+        unnest({{ slices_of('measured', intersections=true) }}, recursive := true)
     from measured
 )
 

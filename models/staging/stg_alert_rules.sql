@@ -88,6 +88,10 @@ expanded as (
             and models.model_name = slices.model_name
             and slices.slice_key <> 'all'
             and (
+                not slices.is_intersection
+                or given.metric in ({{ text_literals(labelled_metrics()) }})
+            )
+            and (
                 given.metric not in ({{ text_literals(fairness_metrics()) }})
                 or exists (
                     select 1 from protected_attributes

@@ -9,7 +9,7 @@
         {%- for monitored in ml_monitoring.monitored_models() if monitored.slices %}
         and not (
             model_name = {{ ml_monitoring.text_literal(monitored.name) }}
-            and slice_key in ({{ ml_monitoring.text_literals(monitored.slices | map(attribute='name')) }})
+            and slice_key in ({{ ml_monitoring.text_literals(monitored.slices | map(attribute='name') | list + monitored.intersections | map(attribute='name') | list) }})
         )
         {%- endfor %}
 {% endtest %}

@@ -53,6 +53,9 @@ def read_predictions(folder: Path, as_of: datetime, model: dict) -> pd.DataFrame
         result[feature["name"]] = FEATURE_VALUES[feature["type"]](values)
     for key in model["slices"]:
         result[f"slice {key}"] = [value or "(missing)" for value in result[key]]
+    for pair in model.get("protected_intersections", []):
+        first, second = (result[f"slice {key}"] for key in pair)
+        result[f"slice {' x '.join(pair)}"] = first + " x " + second
     return result
 
 

@@ -18,6 +18,14 @@ def changed(**changes):
     return [{key: value for key, value in model.items() if value is not ...}]
 
 
+def intersections(pairs, *more_slices):
+    return changed(
+        slices=["plan", "country", *more_slices],
+        protected_attributes=["plan", "country"],
+        protected_intersections=pairs,
+    )
+
+
 def feature(name, kind="numerical"):
     return {"name": name, "type": kind}
 
@@ -72,6 +80,14 @@ WRONG_MODELS = [
     (changed(slices=[{"name": "age", "breaks": [30, 18]}]), "numbers that rise"),
     (changed(slices=[{"name": "age", "breaks": ["x"]}]), "numbers that rise"),
     (changed(protected_attributes=["gender"]), "not one of its slices"),
+    (intersections("plan"), "must be a list of pairs"),
+    (intersections(["plan"]), "two different attributes"),
+    (intersections([["plan"]]), "two different attributes"),
+    (intersections([["plan", "plan"]]), "two different attributes"),
+    (intersections([["plan", "country", "plan"]]), "two different attributes"),
+    (intersections([["plan", "age"]]), "none of its protected attributes"),
+    (intersections([["plan", "country"], ["country", "plan"]]), "whose name is taken"),
+    (intersections([["plan", "country"]], "country x plan"), "whose name is taken"),
     (
         changed() + changed(name="other", features=[feature("AGE")], slices=[]),
         "spells one name in two ways",
@@ -205,6 +221,8 @@ RIGHT_TARGETS = [
     DRIFT | {"feature": "*", "comparison": "baseline"},
     AUC | {"window_size": "30d", "slice_key": "plan"},
     GAP,
+    GAP | {"slice_key": "country x plan"},
+    AUC | {"slice_key": "country x plan"},
     {"metric": "slow_rate", "window_size": "10m"},
     {"metric": "labeled_count", "window_size": "7d", "slice_key": "plan"},
     {"metric": "label_correction_rate", "role": "all", "window_size": "1d"},
@@ -236,8 +254,11 @@ WRONG_TARGETS = [
     (DRIFT | {"feature": "agee"}, "feature must be a feature of the model"),
     (DRIFT | {"comparison": "last week"}, "comparison must be baseline or previous"),
     (DRIFT | {"window_size": "14d"}, "none that the metric"),
-    (GAP | {"slice_key": "plan"}, "none of the protected attributes"),
+    (GAP | {"slice_key": "is_new"}, "none of the protected attributes"),
     (GAP | {"slice_key": "all"}, "none of the protected attributes"),
+    ({"slice_key": "country x plan"}, "only metrics of labels are by intersections"),
+    (DRIFT | {"slice_key": "country x plan"}, "only metrics of labels are by intersections"),
+    (AUC | {"slice_key": "plan x country"}, "none of the slices"),
     ({"metric": "is_unexpectedly_silent", "window_size": "1d"}, "none that the metric"),
     ({"comparator": "="}, "comparator must be"),
     ({"objective": "low"}, "objective must be"),
@@ -263,7 +284,11 @@ def test_wrong_targets_are_named_with_the_reason(tmp_path):
     optional += ("on_missing", "severity")
     targets += [{"slo_name": "bare"} | dict.fromkeys(optional, "")]
     targets += [{"slo_name": f"right {n}"} | change for n, change in enumerate(RIGHT_TARGETS)]
-    models = changed(protected_attributes=["country"])
+    models = changed(
+        slices=["plan", "country", "is_new"],
+        protected_attributes=["country", "plan"],
+        protected_intersections=[["country", "plan"]],
+    )
     models += changed(name="no threshold", latency_threshold_ms=...)
     warehouse = Warehouse(tmp_path, {"monitored_models": models})
     warehouse.own("slo_targets", TARGET | {"comparison": ""}, targets)

@@ -34,6 +34,8 @@ DRIFT_DAYS = [1, 3]
 PERFORMANCE_DAYS = [1, 7]
 # Few enough that some features are continuous and some categories share a bin.
 DRIFT_BINS = 80
+# What is computed from labels is of the intersection too.
+LABEL_SLICES = ["carrier", "origin", "origin x carrier"]
 GUARDRAILS = [
     {"metric": "equal_opportunity_difference", "comparator": "<=", "objective": "0.02"},
     {"metric": "demographic_parity_ratio", "comparator": ">=", "objective": "0.999"},
@@ -157,6 +159,7 @@ def case(tmp_path_factory, demo_landing) -> Case:
     model |= {
         "baseline": {"start": f"{BASELINE[0]:%F}", "end": f"{BASELINE[1]:%F}"},
         "protected_attributes": ["origin", "carrier"],
+        "protected_intersections": [["origin", "carrier"]],
     }
     warehouse = Warehouse(
         tmp_path_factory.mktemp("statistics"),
@@ -191,7 +194,7 @@ def case(tmp_path_factory, demo_landing) -> Case:
 def groups(case) -> dict[tuple, truth.Labelled]:
     """The labelled predictions of every row of model_performance, by its key."""
     return truth.labelled_groups(
-        case.predictions, case.labels, case.model["slices"], PERFORMANCE_DAYS, AS_OF
+        case.predictions, case.labels, LABEL_SLICES, PERFORMANCE_DAYS, AS_OF
     )
 
 
@@ -820,6 +823,7 @@ def test_fairness(case, groups):
         for row in found.values():
             assert row["slice_value"] == "all"
             assert row["group_count"] == len(taking_part)
+            assert row["small_group_count"] == len(parts) - len(taking_part)
             assert row["labeled_count"] == sum(len(part.y_true) for part in taking_part.values())
             assert (row["data_status"] == "ok") == (row["value"] is not None)
             if status != "ok":
@@ -827,6 +831,12 @@ def test_fairness(case, groups):
         if status == "ok":
             judged.append((found, taking_part))
     assert len(judged) > 200
+    listed = by_key(case.table("group_metrics"), *LABEL_KEY)
+    assert {key[3] for key in listed} == set(LABEL_SLICES)
+    for key, row in listed.items():
+        group = groups[key]
+        assert row["takes_part"] == (group.is_mature and len(group.y_true) >= truth.MIN_SAMPLES)
+    assert {row["takes_part"] for row in listed.values()} == {True, False}
     # fairlearn takes its time.
     for found, taking_part in random.Random(7).sample(judged, 30):
         assert_gaps_of_fairlearn(found, taking_part)

@@ -36,6 +36,7 @@ gaps as (
         gaps.lowest_group,
         gaps.highest_group,
         gaps.group_count,
+        gaps.small_group_count,
         gaps.labeled_count,
         case
             when whole_models.performance_status in ('not_applicable', 'no_data', 'immature')
@@ -73,6 +74,7 @@ select
     case when data_status = 'ok' then lowest_group end as lowest_group,
     case when data_status = 'ok' then highest_group end as highest_group,
     group_count,
+    small_group_count,
     labeled_count,
     guardrail,
     -- Only what is beyond the guardrail for certain: gaps grow with the number of groups.

@@ -4,6 +4,8 @@ select
     {{ shared_keys() | join(',\n    ') }},
     label_view,
     labeled_count,
+    labeled_count >= {{ settings().min_samples }}
+    and performance_status not in ('not_applicable', 'no_data', 'immature') as takes_part,
     positive_rate as base_rate,
     {{ rate_columns([
         'selection_rate', 'true_positive_rate', 'false_positive_rate', 'precision', 'accuracy'
