@@ -16,7 +16,8 @@ select
     '{{ local_md5(model.baseline_definition)[:8] }}' as baseline_version,
     {{ model.min_label_coverage }}::double as min_label_coverage,
     {{ model.label_grace_hours }}::double as label_grace_hours,
-    [{{ text_literals(model.protected_attributes + model.intersections | map(attribute='name') | list) }}]::varchar []
-        as protected_attributes
+    [{{ text_literals(
+        model.protected_attributes + model.intersections | map(attribute='name') | list
+    ) }}]::varchar [] as protected_attributes
 {{ 'union all' if not loop.last }}
 {% endfor %}
