@@ -340,6 +340,34 @@ def chi_square(reference: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, 
     return np.where(is_known, statistic, np.nan), np.where(is_known, pvalue, np.nan)
 
 
+def out_of_range_count(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Count the current values that lie beyond all of the reference.
+
+    Parameters
+    ----------
+    reference, current : ndarray of int, shape (..., n_bins)
+        Counts of bins in rising order.
+
+    Returns
+    -------
+    ndarray of int, shape (...)
+        What is in bins below the lowest and above the highest filled bin of the reference: all that
+        is out of range where those bins end with the reference's extremes, else the least that is.
+        0 where the reference is empty.
+
+    Raises
+    ------
+    ValueError
+        If counts are negative or no integers, or the shapes do not fit.
+    """
+    reference, current, is_filled = _sides(reference, current)
+    running = np.cumsum(reference, axis=-1)
+    is_below = running == 0
+    is_above = (running == running[..., -1:]) & (reference == 0)
+    beyond = np.where(is_below | is_above, current, 0).sum(axis=-1)
+    return np.where(is_filled, beyond, 0)
+
+
 def psi_noise_floor(
     n_cells: np.ndarray, n_reference: np.ndarray, n_current: np.ndarray
 ) -> np.ndarray:

@@ -28,6 +28,7 @@ STATISTICS = (
     "baseline_null_rate",
     "current_null_rate",
     "new_category_rate",
+    "out_of_range_rate",
     "psi",
     "psi_noise_floor",
     "psi_noise_q95",
@@ -520,6 +521,12 @@ def statistics(
     result["current_median"] = medians(current[:, :-1], bins)
     if bins.feature_type in ("categorical", "boolean"):
         result["new_category_rate"] = current[:, -2] / n_current
+    else:
+        has_values = has_reference & (result["baseline_value_count"] > 0)
+        result["out_of_range_rate"][has_values] = (
+            drift.out_of_range_count(reference[has_values, :-1], current[has_values, :-1])
+            / n_current[has_values]
+        )
 
     status = np.where(has_reference, "ok", "no_baseline").astype(object)
     is_enough = has_reference & has_enough(reference, current, settings)

@@ -27,7 +27,8 @@
 {# The columns of int_feature_drift that hold a statistic. #}
 {% macro drift_columns() %}
     {{ return([
-        'baseline_null_rate', 'current_null_rate', 'new_category_rate', 'psi', 'psi_noise_floor',
+        'baseline_null_rate', 'current_null_rate', 'new_category_rate', 'out_of_range_rate',
+        'psi', 'psi_noise_floor',
         'psi_noise_q95', 'psi_own_windows_q95', 'ks_statistic', 'ks_statistic_error_bound',
         'ks_pvalue', 'js_distance', 'wasserstein_distance', 'wasserstein_distance_error_bound',
         'chi2_statistic', 'chi2_pvalue', 'qvalue',

@@ -31,7 +31,7 @@
          'sample_count': 'line_count'},
         {'table': 'feature_drift', 'metrics': ['psi', 'js_distance', 'current_null_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true},
-        {'table': 'feature_drift', 'metrics': ['ks_statistic', 'wasserstein_distance'],
+        {'table': 'feature_drift', 'metrics': ['ks_statistic', 'wasserstein_distance', 'out_of_range_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('numerical', 'prediction')",
          'bounds': {'ks_statistic': 'ks_statistic_error_bound',

@@ -576,6 +576,37 @@ def test_drift_rows_are_those_of_the_oracle(case, traffic, drift):
     assert max(rates) > 0
 
 
+def test_out_of_range_rate(drift):
+    """Exact against the baseline of the model, else the least that is beyond the reference."""
+    assert (
+        drift.loc[drift["feature_type"].isin(["categorical", "boolean"])]["out_of_range_rate"]
+        .isna()
+        .all()
+    )
+    is_ordered = drift["feature_type"].isin(["numerical", "prediction"]) & drift["sides"].notna()
+    exact = beyond = 0
+    for row in drift[is_ordered].itertuples():
+        reference, current = row.sides
+        if not len(reference.values):
+            assert np.isnan(row.out_of_range_rate)
+            continue
+        values = current.values
+        is_out = (values < reference.values[0]) | (values > reference.values[-1])
+        share = is_out.sum() / current.count
+        is_exact = (row.slice_key, row.comparison, row.feature_type) == (
+            "all",
+            "baseline",
+            "numerical",
+        )
+        if is_exact:
+            assert row.out_of_range_rate == pytest.approx(share, abs=1e-12)
+            exact += 1
+            beyond += share > 0
+        else:
+            assert 0 <= row.out_of_range_rate <= share + 1e-12
+    assert exact > 100 and beyond > 10
+
+
 def test_psi_of_places(drift):
     """PSI of features of few values, pooled by the oracle, knows nothing of the mart's cells."""
     checked = 0

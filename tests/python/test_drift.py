@@ -940,3 +940,15 @@ def test_constant_and_empty_features_do_not_crash():
     found, cells = pooled_psi(counts, counts * 0, is_discrete=True)
     assert np.isnan(found).all()
     assert np.isnan(drift.chi_square(counts, counts)).all()
+
+
+@given(count_pairs())
+def test_out_of_range_counts_what_is_beyond_all_of_the_reference(pair):
+    expected = []
+    for reference, current in zip(*pair, strict=True):
+        filled = np.flatnonzero(reference)
+        if not len(filled) or not current.any():
+            expected.append(0)
+            continue
+        expected.append(current[: filled[0]].sum() + current[filled[-1] + 1 :].sum())
+    assert drift.out_of_range_count(*pair).tolist() == expected
