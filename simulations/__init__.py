@@ -1,0 +1,1 @@
+"""What the verdicts on drift are worth, by simulation: ``python -m simulations``."""
