@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import machine, say, table
+from intervals import wilson_interval
 from simulations.drift_power import simulate
-from simulations.verdicts import wilson_interval
 
 MOST_FLAGGED = 0.05
 

@@ -15,8 +15,13 @@ from simulations.worlds import BY_NAME, FEATURES, Change, Feature, Sample, World
 
 SIZES = (50, 300, 5000)
 ALIKE = [World("independent days", n) for n in SIZES]
-UNLIKE = [World("days with effects", n, days=28, day_effect=0.2) for n in SIZES]
-WORLDS = [*ALIKE, *UNLIKE]
+UNLIKE = [World("days alike", n, days=28, day_effect=0.2, memory=0.5) for n in SIZES]
+# How far the days' effects may go before the rule no longer holds.
+HARD = [
+    World("days more alike", 300, days=28, day_effect=0.2, memory=0.7),
+    World("days more alike", 300, days=56, day_effect=0.2, memory=0.7),
+]
+WORLDS = [*ALIKE, *UNLIKE, *HARD]
 #: Of each change: what is said of it, the feature, and what is different in the window.
 CHANGES = [
     *(
@@ -29,9 +34,10 @@ CHANGES = [
         for share in (0.125, 0.25, 0.375)
     ),
     *(
-        (f"a new category: {share:.0%}", "zipf_200", Change(category=(-1, share)))
-        for share in (0.02, 0.05, 0.1)
+        (f"one more than 200 categories: {share:.0%}", "zipf_200", Change(category=(-1, share)))
+        for share in (0.05, 0.1)
     ),
+    ("a sixth category: 5%", "five_equal", Change(category=(-1, 0.05))),
     *((f"nulls 0 %: {share:.0%}", "normal", Change(nulls=share)) for share in (0.05, 0.1, 0.3)),
 ]
 Say = Callable[[str], None]

@@ -61,9 +61,7 @@ def wasserstein(reference: np.ndarray, current: np.ndarray) -> float:
     """Wasserstein-1 of two sorted samples; ``scipy.stats.wasserstein_distance``, but faster."""
     both = np.concatenate([reference, current])
     both.sort(kind="stable")
-    f, g = (
-        np.searchsorted(side, both[:-1], "right") / len(side) for side in (reference, current)
-    )
+    f, g = (np.searchsorted(side, both[:-1], "right") / len(side) for side in (reference, current))
     return float(np.sum(np.abs(f - g) * np.diff(both)))
 
 

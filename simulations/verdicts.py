@@ -6,18 +6,11 @@ values by bin, as ``int_feature_days`` holds them.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
+from drift_tables import Bins, drift_table, judged
 from simulations.worlds import GAP, Feature, Sample
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "python_udfs"))
-
-from drift_tables import Bins, drift_table, judged  # noqa: E402
-from intervals import wilson_interval  # noqa: E402
 
 #: As dbt_project.yml has them.
 SETTINGS = {"min_samples": 50, "psi_floor": 1e-6, "psi_moderate": 0.1, "psi_significant": 0.25}
@@ -40,8 +33,9 @@ def bins_of(feature: Feature, sample: Sample) -> Bins:
         is_discrete = len(distinct) <= DRIFT_BINS
         edges = np.sort(np.append(distinct, below(distinct)))
         if not is_discrete:
-            shares = np.arange(1, DRIFT_BINS) / DRIFT_BINS
-            quantiles = values[np.ceil(shares * len(values)).astype(int) - 1]
+            # As quantile_disc counts, floats and all.
+            shares, n = np.arange(1, DRIFT_BINS) / DRIFT_BINS, len(values)
+            quantiles = values[(n - np.floor(n - shares * n)).astype(int) - 1]
             repeated = quantiles[1:][quantiles[1:] == quantiles[:-1]]
             lowest = below(np.append(repeated, values[0]))
             edges = np.unique(np.concatenate([quantiles, values[-1:], lowest]))
