@@ -14,7 +14,7 @@ from simulations.verdicts import comparisons_of, is_flagged, judge
 from simulations.worlds import BY_NAME, FEATURES, Change, Feature, Sample, World, draw
 
 SIZES = (50, 300, 5000)
-ALIKE = [World("independent days", n) for n in SIZES]
+ALIKE = [World("independent days", n) for n in (50, 100, 300, 5000)]
 UNLIKE = [World("days alike", n, days=28, day_effect=0.2, memory=0.5) for n in SIZES]
 # How far the days' effects may go before the rule no longer holds.
 HARD = [

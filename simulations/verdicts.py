@@ -53,27 +53,29 @@ def category_name(code: float) -> str:
     return f"c{int(code):04d}"
 
 
-def bin_numbers(values: np.ndarray, bins: Bins, known: set[float]) -> np.ndarray:
-    """Give the bin of each value that is there; ``known`` are the codes in the baseline."""
-    if bins.edges is not None:
-        return np.searchsorted(bins.edges, values)
-    number = {name: place for place, name in enumerate(bins.categories)}
-    other, new = len(number), len(number) + 1
-    codes, inverse = np.unique(values, return_inverse=True)
-    places = [number.get(category_name(c), other if c in known else new) for c in codes]
-    return np.array(places, int)[inverse]
+def counts_by_bin(days: np.ndarray, bins: Bins, known: set[float]) -> np.ndarray:
+    """Count the values of each day by bin; ``known`` are the codes in the baseline."""
+    counts = np.zeros((len(days), bins.count), np.int64)
+    for row, day in zip(counts, days, strict=True):
+        values = np.sort(day[~np.isnan(day)])
+        if bins.edges is not None:
+            # Bin i holds (edges[i - 1], edges[i]].
+            ends = np.searchsorted(values, bins.edges, "right")
+            row[:] = np.diff(ends, prepend=0, append=len(values))
+            continue
+        number = {name: place for place, name in enumerate(bins.categories)}
+        other, new = len(number), len(number) + 1
+        codes, found = np.unique(values, return_counts=True)
+        places = [number.get(category_name(c), other if c in known else new) for c in codes]
+        np.add.at(row, places, found)
+    return counts
 
 
 def days_table(
     model: str, dates: np.ndarray, days: np.ndarray, bins: Bins, known: set[float]
 ) -> pa.Table:
     """Summarise days as ``int_feature_days`` does; ``days`` is of shape (n_days, n)."""
-    is_there = ~np.isnan(days)
-    day = np.broadcast_to(np.arange(len(days))[:, None], days.shape)[is_there]
-    values = days[is_there]
-    number = bin_numbers(values, bins, known)
-    counts = np.bincount(day * bins.count + number, minlength=len(days) * bins.count)
-    counts = counts.reshape(len(days), bins.count)
+    counts = counts_by_bin(days, bins, known)
     filled_day, filled_bin = np.nonzero(counts)
     offsets = np.searchsorted(filled_day, np.arange(len(days) + 1))
     maps = pa.MapArray.from_arrays(
@@ -90,7 +92,7 @@ def days_table(
             **columns,
             "event_date": pa.array(dates, pa.int32()).cast(pa.date32()),
             "bin_counts": maps.cast(COUNTS),
-            "null_count": pa.array((~is_there).sum(axis=1), pa.int64()),
+            "null_count": pa.array(np.isnan(days).sum(axis=1), pa.int64()),
             "value_min": np.fmin.reduce(days, axis=1) if is_number else nothing,
             "value_max": np.fmax.reduce(days, axis=1) if is_number else nothing,
             "infinite_count": pa.array(np.isinf(days).sum(axis=1), pa.int64()),
@@ -125,7 +127,8 @@ def comparisons_of(feature: Feature, sample: Sample, model: str) -> pa.Table:
 
 def judge(tables: list[pa.Table]) -> pa.Table:
     """Fill in q-values and levels; the features of one model are one family."""
-    return judged(pa.concat_tables(tables), SETTINGS)
+    # One chunk: there are thousands of tables.
+    return judged(pa.concat_tables(tables).combine_chunks(), SETTINGS)
 
 
 def is_flagged(table: pa.Table) -> np.ndarray:

@@ -1,5 +1,7 @@
 """What the verdicts on drift are worth, by a small version of ``make simulate``."""
 
+import itertools
+
 import duckdb
 import numpy as np
 import pyarrow.compute as pc
@@ -17,7 +19,7 @@ def nothing(text):
 
 @pytest.fixture(scope="module")
 def quiet():
-    world = drift_power.ALIKE[1]
+    world = drift_power.ALIKE[2]
     assert (world.n, world.day_effect) == (300, 0.0)
     return world, *drift_power.without_drift(world, REPEATS, SEED, nothing, with_evidently=False)
 
@@ -92,7 +94,7 @@ def test_bins_are_those_of_the_sql(feature):
     if bins.is_discrete:
         expected = [edge for value in distinct for edge in (np.nextafter(value, -np.inf), value)]
     else:
-        repeated = [b for a, b in zip(quantiles, quantiles[1:], strict=False) if a == b]
+        repeated = [b for a, b in itertools.pairwise(quantiles) if a == b]
         lower = [np.nextafter(value, -np.inf) for value in [*repeated, min(distinct)]]
         expected = {*quantiles, max(distinct), *lower}
     assert bins.edges.tolist() == sorted(expected)
