@@ -27,6 +27,7 @@ def report(figures: dict) -> str:
         [
             f"{row['name']}, n = {row['n']}, baseline {row['n'] * row['days']:,}",
             row["kind"],
+            f"{row['with_psi'] / row['features']:.0%}",
             share(row["flagged"], row["features"]),
             f"{row['windows_flagged'] / row['windows']:.0%}",
             share(row["evidently"], row["features"]),
@@ -60,6 +61,7 @@ def report(figures: dict) -> str:
                 [
                     "days, predictions",
                     "features",
+                    "with a PSI",
                     "ours (95 % interval)",
                     "windows with a flag",
                     "Evidently's defaults",
@@ -81,12 +83,16 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--folder", type=Path, default=Path("data/simulations"))
+    parser.add_argument("--report", action="store_true", help="show the tables of the last run")
     arguments = parser.parse_args()
+    path = arguments.folder / "drift_power.json"
+    if arguments.report:
+        print(report(json.loads(path.read_text())))
+        return 0
     started = time.perf_counter()
     figures = {"machine": machine(), **simulate(arguments.repeats, arguments.seed, say)}
     figures["seconds"] = round(time.perf_counter() - started)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    path = arguments.folder / "drift_power.json"
     path.write_text(json.dumps(figures, indent=2) + "\n")
     print(f"\n{report(figures)}\n\n{figures['seconds']} s; figures in {path}")
     failed = [
