@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench simulate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -62,6 +62,9 @@ test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep S
 
 bench: $(VENV)/.installed ## Time and memory, against plain SQL and peers: make bench EVENTS=1000000 PARTS="raw_sql peers"
 	$(BIN)/python -m benchmarks --events $(or $(EVENTS),1000000) $(if $(PARTS),--parts $(PARTS))
+
+simulate: $(VENV)/.installed ## What drift verdicts are worth, with and without drift: make simulate REPEATS=200
+	$(BIN)/python -m simulations --repeats $(or $(REPEATS),200)
 
 lint: $(VENV)/.installed ## Python, SQL and YAML style
 	$(BIN)/ruff check .
