@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench simulate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench simulate mutate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -66,6 +66,9 @@ bench: $(VENV)/.installed ## Time and memory, against plain SQL and peers: make 
 simulate: $(VENV)/.installed ## What drift verdicts are worth, with and without drift: make simulate REPEATS=200
 	$(BIN)/python -m simulations --repeats $(or $(REPEATS),200)
 
+mutate: $(VENV)/.installed ## Mutation testing of the mathematics: make mutate, or make mutate ANEW=1
+	$(BIN)/python -m mutations $(if $(ANEW),--anew)
+
 lint: $(VENV)/.installed ## Python, SQL and YAML style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -84,6 +87,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
 	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
+	echo mutmut | uv pip compile - -c requirements-dev.txt $(LOCK) -o mutations/requirements.txt
 
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 

@@ -1,0 +1,1 @@
+"""Mutation testing of the mathematics: which changes of a line fail no test."""
