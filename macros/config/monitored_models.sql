@@ -50,5 +50,6 @@
         else ml_monitoring.parse_moment(baseline.start)[:10] ~ ' to '
             ~ ml_monitoring.parse_moment(baseline.end)[:10] %}
     {{ return(period ~ ', or the first ' ~ settings.version_baseline_days
-        ~ ' days of a later version; ' ~ settings.drift_bins ~ ' bins') }}
+        ~ ' days of a later version; ' ~ settings.drift_bins ~ ' bins'
+        ~ ('; revision ' ~ baseline.revision if 'revision' in baseline else '')) }}
 {% endmacro %}

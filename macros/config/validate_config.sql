@@ -205,12 +205,20 @@ monitored_models:
     {% if baseline is not mapping %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the baseline `'
             ~ baseline ~ '`; it must be {start, end} or {days}.', right) %}
-    {% elif baseline | list | sort == ['days'] %}
+    {% endif %}
+    {% set keys = baseline | reject('equalto', 'revision') | sort %}
+    {% if 'revision' in baseline and (baseline.revision is not integer
+          or baseline.revision is sameas true or baseline.revision < 2) %}
+        {% do ml_monitoring.config_error('monitored_models', where ~ 'has a baseline of revision `'
+            ~ baseline.revision ~ '`; it must be a whole number from 2, the second time that these'
+            ~ ' days are taken.', 'baseline: {start: "2024-01-01", end: "2024-02-01", revision: 2}') %}
+    {% endif %}
+    {% if keys == ['days'] %}
         {% if baseline.days is not integer or baseline.days is sameas true or baseline.days < 1 %}
             {% do ml_monitoring.config_error('monitored_models', where ~ 'has a baseline of `'
                 ~ baseline.days ~ '` days; it must be a whole number from 1.', right) %}
         {% endif %}
-    {% elif baseline | list | sort == ['end', 'start'] %}
+    {% elif keys == ['end', 'start'] %}
         {% set start = ml_monitoring.parse_moment(baseline.start) %}
         {% set end = ml_monitoring.parse_moment(baseline.end) %}
         {% if start is none or end is none or start >= end

@@ -73,6 +73,8 @@ def history(tmp_path_factory):
     step("release", "2024-01-15")
     warehouse.vars["monitored_models"] = [model | {"baseline": {"days": 1}}]
     step("redefined", "2024-01-15")
+    warehouse.vars["monitored_models"] = [model | {"baseline": {"days": 2, "revision": 2}}]
+    step("taken again", "2024-01-15")
     warehouse.vars["monitored_models"] = [model]
     step("as before", "2024-01-15")
     test = warehouse.dbt("test", "--select", "baselines_that_missed_predictions")
@@ -146,6 +148,29 @@ def test_another_definition_is_another_version(history):
     assert starts == {"2024-01-09"}
     # What was frozen under the old definition is still there.
     assert history["as before"]["drift"] == release["drift"]
+
+
+def test_a_revision_takes_the_same_days_again_with_what_came_late(history):
+    again = history["taken again"]
+    in_force = {row[0]: row[1:-1] for row in again["baselines"] if row[-1]}
+    assert in_force["all"] == (
+        "features",
+        "2024-01-09",
+        "2024-01-11",
+        "2024-01-15 00:00:00",
+        360,
+        0,
+    )
+    versions = {row[5] for row in again["drift"]}
+    assert len(versions) == 1
+    assert not versions & {
+        row[5] for name in ("release", "redefined") for row in history[name]["drift"]
+    }
+    # Nothing of the first time is lost, and none of it is in force.
+    assert [row[-1] for row in again["baselines"]].count(True) == 3
+    assert {row[:-1] for row in history["release"]["baselines"]} <= {
+        row[:-1] for row in again["baselines"]
+    }
 
 
 def test_build_warns_of_what_it_missed(history):
