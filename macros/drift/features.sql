@@ -26,6 +26,17 @@
 {%- endmacro %}
 
 
+{# The features of a model with their types, as a list of structs. #}
+{% macro feature_list(model) -%}
+    [
+        {%- for feature in model.features %}
+        struct_pack(name := {{ ml_monitoring.text_literal(feature.name) }}, type := '{{ feature.type }}')
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    ]::struct(name varchar, type varchar) []
+{%- endmacro %}
+
+
 {# The number of the features of the model that has the most, its output included. #}
 {% macro most_features() %}
     {% set counts = [] %}
