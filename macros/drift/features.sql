@@ -37,6 +37,14 @@
 {%- endmacro %}
 
 
+{# The columns of int_prediction_bins that hold these features, in the same order. #}
+{% macro feature_bin_list(model) -%}
+    [
+        {%- for feature in model.features %} bins.bin_{{ loop.index }}{{ ',' if not loop.last }}
+        {%- endfor %} ]::smallint []
+{%- endmacro %}
+
+
 {# The number of the features of the model that has the most, its output included. #}
 {% macro most_features() %}
     {% set counts = [] %}

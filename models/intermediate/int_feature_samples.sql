@@ -20,13 +20,9 @@ predictions as (
         bins.request_hash,
         case cells.model_name
             {% for model in monitored_models() %}
-            when {{ text_literal(model.name) }} then [
-                {% for feature in model.features %}
-                bins.bin_{{ loop.index }}{{ ',' if not loop.last }}
-                {% endfor %}
-            ]
+            when {{ text_literal(model.name) }} then {{ feature_bin_list(model) }}
             {% endfor %}
-        end::smallint [] as feature_bins,
+        end as feature_bins,
         -- Other features may be monitored once a baseline is frozen.
         case cells.model_name
             {% for model in monitored_models() %}
@@ -38,15 +34,13 @@ predictions as (
     inner join {{ ref('int_prediction_cells') }} as cells using (cell_number)
     where
         {{ settings().multivariate_drift }}
-        {% if is_incremental() %}
-        and cells.event_date not in (select event_date from {{ this }})
-        {% endif %}
+    {% if is_incremental() %}
+    and cells.event_date not in (select event_date from {{ this }})
+    {% endif %}
 )
 
 select *
 from predictions
-qualify
-    row_number() over (
-        partition by event_date, model_name, model_version, role
-        order by request_hash, feature_bins
-    ) <= {{ daily_sample_size() }}
+qualify row_number() over (
+    partition by event_date, model_name, model_version, role order by request_hash, feature_bins
+) <= {{ daily_sample_size() }}
