@@ -1,10 +1,11 @@
--- Grain: one event_date, model_name, model_version, role, slice, score bin, known_on and
--- replaced_on: the labelled predictions of a classifier, with the midnights from which their
--- label counts as known and as replaced by a newer one. A corrected label has a row for each of
--- its versions.
+-- Grain: one event_date, model_name, model_version, role, slice, score bin, first_known_on,
+-- known_on and replaced_on: the labelled predictions of a classifier, with the midnights from
+-- which any label of theirs is known, and from which this one counts as known and as replaced by
+-- a newer one. A corrected label has a row for each of its versions.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    on_schema_change='append_new_columns',
     meta={
         'settings': ['calibration_bins'],
         'retention': {'kind': 'days', 'key': 'rows.event_date', 'raw_key': 'rows.event_date'},
@@ -33,11 +34,31 @@ labels as (
         and {{ is_stale('history.event_date', ref('int_label_dates'), 'event_date') }}
 ),
 
+-- Few predictions have several versions of their label.
+versions as (
+    select
+        request_hash,
+        request_id,
+        model_name,
+        model_version,
+        role,
+        min(labeled_at) as first_labeled_at,
+        min(label_number) filter (where replaced_at is null)::integer as newest_label
+    from labels
+    where request_hash in (select request_hash from labels where replaced_at is not null)
+    group by all
+),
+
 labelled as (
     select
         events.*,
         stale_dates.revision,
         labels.label_number::integer as label,
+        coalesce(versions.newest_label, labels.label_number::integer) as newest_label,
+        {{ known_on(
+            'coalesce(versions.first_labeled_at, labels.labeled_at)', 'stale_dates.event_date',
+            'models.label_grace_hours'
+        ) }} as first_known_on,
         coalesce(
             case when events.prediction in ('0', '1') then events.prediction::integer end,
             (events.score >= models.decision_threshold)::integer
@@ -61,6 +82,13 @@ labelled as (
             and events.model_version = labels.model_version
             and events.role = labels.role
             and events.request_id = labels.request_id
+    left join versions
+        on
+            labels.request_hash = versions.request_hash
+            and labels.model_name = versions.model_name
+            and labels.model_version = versions.model_version
+            and labels.role = versions.role
+            and labels.request_id = versions.request_id
     where
         events.status < 400
         and {{ is_stale('events.event_date', ref('int_label_dates'), 'event_date') }}
@@ -114,6 +142,7 @@ select
     role,
     slice_key,
     slice_value,
+    first_known_on,
     known_on,
     replaced_on,
     case
@@ -126,6 +155,9 @@ select
     count(*) filter (where label = 0 and predicted = 1) as false_positive_count,
     count(*) filter (where label = 0 and predicted = 0) as true_negative_count,
     count(*) filter (where label = 1 and predicted = 0) as false_negative_count,
+    -- What has become of them since.
+    count(*) filter (where label = 0 and newest_label = 1) as turned_positive_count,
+    count(*) filter (where label = 1 and newest_label = 0) as turned_negative_count,
     {{ fixed_sum('score') }} as score_sum,
     {{ fixed_sum('score * (1 - score)') }} as variance_sum,
     {{ fixed_sum('(score - label) * (score - label)') }} as squared_error_sum,
