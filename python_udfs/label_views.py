@@ -41,7 +41,7 @@ def two_rates_pvalue(
         if ((k < 0) | (k > n)).any():
             raise ValueError(
                 "successes must be between 0 and trials, got "
-                f"{k.min()} to {k.max()} of {n.min()} to {n.max()}"
+                f"{k.min():g} to {k.max():g} of {n.min():g} to {n.max():g}"
             )
     total, successes = n_a + n_b, k_a + k_b
     pooled = rate(successes, total)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 import slice_changes
-from arrow_tables import DAY_WINDOW_FIELDS, day_window_columns, day_windows, table_of
+from arrow_tables import DAY_WINDOW_FIELDS, SERIES, day_window_columns, day_windows, table_of
 from drift import benjamini_hochberg
 from performance_tables import LABEL_VIEWS, UNIT, counted_windows
 from windows import window_sums
@@ -22,6 +22,20 @@ COLUMN_OF = {
     "tn": "true_negative_count",
     "fn": "false_negative_count",
 }
+# What is read of int_labelled_days.
+DAY_COLUMNS = (
+    *SERIES,
+    "event_date",
+    "first_known_on",
+    "known_on",
+    "replaced_on",
+    "score_bin",
+    "labeled_count",
+    "positive_count",
+    *COLUMN_OF.values(),
+    "squared_error_sum",
+    "squared_error_square_sum",
+)
 # Days that the design effect needs at least.
 LEAST_DAYS = 5
 # How many counts by window, slice and bin are looked at at once.
@@ -77,15 +91,19 @@ class Sums:
     squared_errors: np.ndarray
     squares: np.ndarray
 
+    def each(self, function: Callable[[np.ndarray], np.ndarray]) -> Sums:
+        """Apply a function to all of them."""
+        others = self.negatives, self.positives, self.squared_errors, self.squares
+        counts = {name: function(part) for name, part in self.counts.items()}
+        return Sums(counts, *(function(part) for part in others))
+
+    def at(self, rows: np.ndarray) -> Sums:
+        """Give some windows."""
+        return self.each(lambda part: part[rows])
+
     def total(self) -> Sums:
         """Sum all days."""
-        return Sums(
-            {name: part.sum(axis=0) for name, part in self.counts.items()},
-            *(
-                part.sum(axis=0)
-                for part in (self.negatives, self.positives, self.squared_errors, self.squares)
-            ),
-        )
+        return self.each(lambda part: part.sum(axis=0))
 
 
 def slice_change_table(
@@ -124,7 +142,8 @@ def slice_change_table(
     Returns
     -------
     Table
-        With the schema ``SLICE_CHANGES``.
+        With the schema ``SLICE_CHANGES``. Windows that begin before the baseline of the version is
+        over, or are longer than it, have no rows.
     """
     end_days, revisions = day_windows(ends)
     references = attributes_of(reference_days, ATTRIBUTE[:2] + ATTRIBUTE[3:])
@@ -133,47 +152,58 @@ def slice_change_table(
     tables = []
     for key, part in sorted(attributes_of(days, ATTRIBUTE).items()):
         period = period_of.get(key[:2])
+        if not period or length_of(period) < size:
+            continue
         reference = references.get((*key[:2], key[3]), reference_days.slice(0, 0))
         names = np.unique(
             np.concatenate([part["slice_value"].to_numpy(), reference["slice_value"].to_numpy()])
         )
         cover = covers.get(key, covered.slice(0, 0))
         block = max(1, MOST_CELLS // (len(names) * n_bins))
+        over = days_since_1970(period["baseline_end"])
+        compared = end_days[end_days - size >= over]
         for label_view in LABEL_VIEWS:
-            baseline = (
-                reference_sums(reference, period, label_view, names, size, n_bins)
-                if period
-                else None
-            )
-            for start in range(0, len(end_days), block):
-                chosen = end_days[start : start + block]
-                sums = sums_of(
-                    part,
-                    *counted_windows(part, label_view, int(chosen[0]), size),
-                    chosen - int(chosen[0]),
-                    names,
-                    n_bins,
-                )
-                is_covered = cover_of(cover, label_view, chosen, names)
-                has_baseline = np.full(len(chosen), baseline is not None)
-                if baseline:
-                    has_baseline &= chosen - size >= days_since_1970(period["baseline_end"])
+            baseline = reference_sums(reference, period, label_view, names, size, n_bins)
+            for start in range(0, len(compared), block):
+                chosen = compared[start : start + block]
+                origin = int(chosen[0])
+                first, last = counted_windows(part, label_view, origin, size)
+                sums = sums_of(part, first, last, chosen - origin, names, n_bins)
                 rows = np.flatnonzero(sums.counts["labels"].sum(axis=1))
                 if len(rows):
+                    is_covered = cover_of(cover, label_view, chosen[rows], names)
                     tables += attribute_tables(
-                        key, label_view, names, chosen, rows, sums, baseline, has_baseline,
-                        is_covered, period, revisions, size=size, settings=settings,
+                        {**dict(zip(ATTRIBUTE, key, strict=True)), "label_view": label_view},
+                        names, chosen[rows], sums.at(rows), baseline, is_covered, period, revisions,
+                        size=size, settings=settings,
                     )  # fmt: skip
     return judged(pa.concat_tables(tables or [SLICE_CHANGES.empty_table()]))
 
 
 def attributes_of(table: pa.Table, names: tuple[str, ...]) -> dict[tuple[str, ...], pa.Table]:
     """Give the rows of each combination of some columns."""
-    keys = list(zip(*(table[name].to_pylist() for name in names), strict=True))
-    positions: dict[tuple[str, ...], list[int]] = {}
-    for position, key in enumerate(keys):
-        positions.setdefault(key, []).append(position)
-    return {key: table.take(pa.array(rows, pa.int64())) for key, rows in positions.items()}
+    combined = codes_of(table, names)
+    order = np.argsort(combined, kind="stable")
+    starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
+    parts = {}
+    for rows in np.split(order, starts[1:]) if len(order) else []:
+        part = table.take(pa.array(rows))
+        parts[tuple(part[name][0].as_py() for name in names)] = part
+    return parts
+
+
+def codes_of(table: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+    """Number the combinations of some columns."""
+    combined = np.zeros(len(table), np.int64)
+    for name in names:
+        codes = table[name].combine_chunks().dictionary_encode()
+        combined = combined * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
+    return combined
+
+
+def length_of(period: dict) -> int:
+    """Give the length of a baseline in days."""
+    return days_since_1970(period["baseline_end"]) - days_since_1970(period["baseline_start"])
 
 
 def days_since_1970(date) -> int:
@@ -232,16 +262,14 @@ def sums_of(
 
 def reference_sums(
     part: pa.Table, period: dict, label_view: str, names: np.ndarray, size: int, n_bins: int
-) -> Sums | None:
+) -> Sums:
     """Sum the days of a baseline, each with the labels that windows of this size know of it.
 
     Windows follow each other without a gap and end with the baseline; days before the first of
-    them are left out. None where the baseline is shorter than a window.
+    them are left out.
     """
     start, end = (days_since_1970(period[f"baseline_{name}"]) for name in ("start", "end"))
     n_days = (end - start) // size * size
-    if not n_days:
-        return None
     day = part["event_date"].cast(pa.int32()).to_numpy().astype(np.int64)
     window_end = end - (end - 1 - day) // size * size
     known, replaced = (
@@ -280,10 +308,15 @@ def estimates(sums: Sums) -> Iterator[tuple[str, slice_changes.Estimates, list, 
     for name, (hits, members) in slice_changes.RATES.items():
         successes = sum(counts[part] for part in hits)
         trials = sum(counts[part] for part in members)
-        yield name, slice_changes.rate_estimates(successes, trials), [trials], {
-            "total": successes,
-            "count": trials,
-        }
+        yield (
+            name,
+            slice_changes.rate_estimates(successes, trials),
+            [trials],
+            {
+                "total": successes,
+                "count": trials,
+            },
+        )
     scored = counts["scored"]
     yield (
         "brier_score",
@@ -313,54 +346,32 @@ def influences(days: Sums) -> dict[str, np.ndarray]:
 
 
 def attribute_tables(
-    key: tuple[str, ...],
-    label_view: str,
+    key: dict[str, str],
     names: np.ndarray,
     end_days: np.ndarray,
-    rows: np.ndarray,
     sums: Sums,
-    baseline: Sums | None,
-    has_baseline: np.ndarray,
+    baseline: Sums,
     is_covered: np.ndarray,
-    period: dict | None,
+    period: dict,
     revisions: dict[int, int],
     *,
     size: int,
     settings: dict,
 ) -> list[pa.Table]:
     """Compare the slices of one slice_key in windows: a table for each metric."""
-    sums = Sums(
-        {name: part[rows] for name, part in sums.counts.items()},
-        *(
-            part[rows]
-            for part in (sums.negatives, sums.positives, sums.squared_errors, sums.squares)
-        ),
-    )
-    has_baseline, is_covered = has_baseline[rows, None], is_covered[rows]
-    if baseline is None:
-        baseline = Sums(
-            {name: part[:0] for name, part in sums.counts.items()},
-            *(
-                part[:0]
-                for part in (sums.negatives, sums.positives, sums.squared_errors, sums.squares)
-            ),
-        )
     before = baseline.total()
     n_days = int((baseline.counts["labels"].sum(axis=1) > 0).sum())
     influence_of = influences(baseline)
     labels, labels_before = sums.counts["labels"], before.counts["labels"]
-    has_row = (labels > 0) | (has_baseline & (labels_before > 0))
+    has_row = (labels > 0) | (labels_before > 0)
     window, number = np.nonzero(has_row)
-    columns = dict(zip(ATTRIBUTE, key, strict=True)) | {
-        **day_window_columns(end_days[rows][window], revisions, size=size),
+    columns = key | {
+        **day_window_columns(end_days[window], revisions, size=size),
         "slice_value": pa.array(names.tolist(), pa.string()).take(pa.array(number)),
-        "label_view": label_view,
     }
     for name in ("start", "end"):
-        columns[f"reference_{name}"] = pa.array(
-            [period[f"baseline_{name}"] if has else None for has in has_baseline[window, 0]],
-            pa.date32(),
-        )
+        date = pa.scalar(period[f"baseline_{name}"], pa.date32())
+        columns[f"reference_{name}"] = pa.repeat(date, len(number))
 
     def spread(values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(values, has_row.shape)[has_row]
@@ -368,21 +379,8 @@ def attribute_tables(
     tables = []
     both = zip(estimates(sums), estimates(before), strict=True)
     for (metric, now, sizes, mean_of), (_, then, sizes_before, mean_before) in both:
-        effect = slice_changes.design_effect(influence_of[metric], then.gap_variance, n_days)
-        change, rest_change = now.value - then.value, now.rest_value - then.rest_value
-        standard_error = np.sqrt(effect * (now.gap_variance + then.gap_variance))
-        found = {
-            "value": now.value,
-            "reference_value": then.value,
-            "change": change,
-            "rest_change": rest_change,
-            "difference_in_changes": change - rest_change,
-            "standard_error": standard_error,
-            "design_effect": effect,
-            "pvalue": slice_changes.two_sided_pvalue(
-                change - rest_change, standard_error, max(n_days - 1, 1)
-            ),
-        }
+        found = {"value": now.value, "reference_value": then.value}
+        found |= slice_changes.compare(now, then, influence_of[metric], n_days)
         has_members = np.array(n_days >= LEAST_DAYS)
         has_classes = is_enough = np.array(True)
         for members, *classes in (sizes, sizes_before):
@@ -391,15 +389,18 @@ def attribute_tables(
                 has_classes = has_classes & at_least(members_of_class, 1)
                 least = settings["min_samples_per_class"]
                 is_enough = is_enough & at_least(members_of_class, least)
+        if metric in slice_changes.RATES:
+            # Of rarer ones the approximation does not hold (Cochran, Biometrics 1954).
+            is_enough = is_enough & (slice_changes.least_expected(now, then) >= 5)
         status = first_of(
             {
                 "no_data": labels == 0,
-                "no_baseline": ~has_baseline | (labels_before == 0),
+                "no_baseline": labels_before == 0,
                 "immature": ~is_covered,
                 "insufficient_data": ~has_members,
                 "single_class": ~has_classes,
                 " insufficient_data": ~is_enough,
-                "not_estimable": ~(standard_error > 0),
+                "not_estimable": ~(found["standard_error"] > 0),
             },
             has_row.shape,
         )
@@ -410,11 +411,8 @@ def attribute_tables(
             own, mix, whole_change = slice_changes.contributions(
                 now.value, counts, then.value, counts_before
             )
-            is_known = (
-                has_baseline
-                & (counts.sum(axis=-1, keepdims=True) >= settings["min_samples"])
-                & (counts_before.sum() >= settings["min_samples"])
-            )
+            is_known = np.minimum(counts.sum(axis=-1, keepdims=True), counts_before.sum())
+            is_known = is_known >= settings["min_samples"]
             parts = (own, mix, own + mix, whole_change[:, None])
             found |= {
                 name: np.where(is_known, part, np.nan)
@@ -424,9 +422,9 @@ def attribute_tables(
         values |= {
             "metric": metric,
             "labeled_count": spread(labels),
-            "reference_labeled_count": spread(np.where(has_baseline, labels_before, 0)),
+            "reference_labeled_count": spread(labels_before),
             "sample_count": spread(sizes[0]),
-            "reference_sample_count": spread(np.where(has_baseline, sizes_before[0], 0)),
+            "reference_sample_count": spread(sizes_before[0]),
             "qvalue": np.full(len(number), np.nan),
             "slice_rank": np.full(len(number), np.nan),
             "change_status": spread(status).astype(object),
@@ -448,17 +446,13 @@ def first_of(reasons: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarr
 
 def judged(table: pa.Table) -> pa.Table:
     """Fill in ``qvalue`` and ``slice_rank``, within the slices that are compared at once."""
-    family = np.zeros(len(table), np.int64)
     names = ("model_name", "model_version", "role", "window_size", "label_view", "metric")
-    for name in (*names, "window_end"):
-        codes = table[name].combine_chunks().dictionary_encode()
-        codes = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes
-        family = family * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
+    family = codes_of(table, (*names, "window_end"))
     pvalue = table["pvalue"].to_numpy()
     qvalue = benjamini_hochberg(pvalue, family)
-    worse = np.array(
-        [slice_changes.WORSE[metric] for metric in table["metric"].to_pylist()], np.int64
-    )
+    metrics = table["metric"].combine_chunks().dictionary_encode()
+    worse = np.array([slice_changes.WORSE[name] for name in metrics.dictionary.to_pylist()], int)
+    worse = worse[metrics.indices.to_numpy()]
     difference = table["difference_in_changes"].to_numpy()
     # From the worst on; where neither direction is worse, from the largest change.
     badness = np.where(worse == 0, np.abs(difference), difference * worse)

@@ -32,7 +32,6 @@ def model(dbt, session):
             select * from days
             where slice_key = 'all' and event_date < $last
                 and event_date >= $first::date - to_days($size::integer)
-            order by all
             """,
             params=params,
         ).to_arrow_table()
@@ -40,7 +39,6 @@ def model(dbt, session):
             """
             select performance.* from performance inner join stale using (window_size, window_end)
             where slice_key = 'all' and days = $size
-            order by all
             """,
             params={"size": size},
         ).to_arrow_table()

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from incremental import stale_windows
-from slice_tables import SLICE_CHANGES, slice_change_table
+from slice_tables import DAY_COLUMNS, SLICE_CHANGES, slice_change_table
 
 
 def model(dbt, session):
@@ -19,6 +19,7 @@ def model(dbt, session):
     edges = dbt.ref("int_score_edges").project("grid, calibration_bins").fetchall()
     (n_bins,) = (len(bins) for grid, bins in edges if grid == "coarse")
     stale = stale_windows(dbt, session, dbt.ref("int_slice_windows"))
+    columns = ", ".join(DAY_COLUMNS)
     periods = session.sql("""
         select
             model_name, model_version, all_periods.baseline_start, all_periods.baseline_end
@@ -26,10 +27,10 @@ def model(dbt, session):
         where kind = 'score' and task = 'binary_classification'
         order by all
     """).to_arrow_table()
-    reference_days = session.sql("""
-        select days.* from days inner join periods using (model_name, model_version)
+    # Counts are whole numbers: their sums are the same in any order.
+    reference_days = session.sql(f"""
+        select {columns} from days inner join periods using (model_name, model_version)
         where slice_key <> 'all' and event_date >= baseline_start and event_date < baseline_end
-        order by all
     """).to_arrow_table()
 
     tables = [SLICE_CHANGES.empty_table()]
@@ -41,11 +42,10 @@ def model(dbt, session):
             "size": size,
         }
         rows = session.sql(
-            """
-            select * from days
+            f"""
+            select {columns} from days
             where slice_key <> 'all' and event_date < $last
                 and event_date >= $first::date - to_days($size::integer)
-            order by all
             """,
             params=params,
         ).to_arrow_table()
@@ -55,14 +55,19 @@ def model(dbt, session):
             where slice_key <> 'all' and window_size = $size || 'd'
                 and window_end between $first and $last
                 and labeled_count >= min_label_coverage * prediction_count
-            order by all
             """,
             params=params,
         ).to_arrow_table()
         tables.append(
             slice_change_table(
-                rows, reference_days, periods.to_pylist(), covered, ends,
-                size=size, n_bins=n_bins, settings=settings,
+                rows,
+                reference_days,
+                periods.to_pylist(),
+                covered,
+                ends,
+                size=size,
+                n_bins=n_bins,
+                settings=settings,
             )  # fmt: skip
         )
     # A relation stays on this cursor, in the transaction that has deleted what is stale.
