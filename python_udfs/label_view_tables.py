@@ -133,7 +133,7 @@ def series_tables(
     origin = int(end_days[0])
 
     def counted(label_view: str) -> dict[str, np.ndarray]:
-        """Sums of a label view by window."""
+        """Sum a label view by window."""
         first, last = counted_windows(part, label_view, origin, size)
         return {
             name: window_sums(

@@ -125,7 +125,7 @@ def auc_estimates(negatives: np.ndarray, positives: np.ndarray) -> Estimates:
 
 
 def mean_influence(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """What each day adds to the mean of a slice less that of the rest.
+    """Give what each day adds to the mean of a slice less that of the rest.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def mean_influence(total: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def auc_influence(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """What each day adds to the ROC AUC of a slice less that of the rest.
+    """Give what each day adds to the ROC AUC of a slice less that of the rest.
 
     Parameters
     ----------
@@ -355,6 +355,6 @@ def _ratio(spread: np.ndarray, reference_spread: np.ndarray) -> np.ndarray:
 
 
 def _and_rest(*counts: np.ndarray, axis: int = -1) -> list[list[np.ndarray]]:
-    """The counts of each slice, and those of all others."""
+    """Give the counts of each slice, and those of all others."""
     counts = [np.asarray(part) for part in counts]
     return [list(counts), [part.sum(axis=axis, keepdims=True) - part for part in counts]]

@@ -193,7 +193,7 @@ def attributes_of(table: pa.Table, names: tuple[str, ...]) -> dict[tuple[str, ..
 
 
 def codes_of(table: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """Number the combinations of some columns."""
+    """Give each combination of some columns a number."""
     combined = np.zeros(len(table), np.int64)
     for name in names:
         codes = table[name].combine_chunks().dictionary_encode()
@@ -454,11 +454,15 @@ def judged(table: pa.Table) -> pa.Table:
     worse = np.array([slice_changes.WORSE[name] for name in metrics.dictionary.to_pylist()], int)
     worse = worse[metrics.indices.to_numpy()]
     difference = table["difference_in_changes"].to_numpy()
-    # From the worst on; where neither direction is worse, from the largest change.
-    badness = np.where(worse == 0, np.abs(difference), difference * worse)
+    # From the worst on; where neither direction is worse, from the largest change. Of two slices
+    # that are all of the model, one is the rest of the other: by name, not by rounding.
+    badness = np.round(np.where(worse == 0, np.abs(difference), difference * worse), 12)
     tests = np.flatnonzero(~np.isnan(pvalue))
-    value = table["slice_value"].combine_chunks().to_numpy(zero_copy_only=False)[tests]
-    order = tests[np.lexsort((value, -badness[tests], family[tests]))]
+    value, slice_key = (
+        table[name].combine_chunks().to_numpy(zero_copy_only=False)[tests]
+        for name in ("slice_value", "slice_key")
+    )
+    order = tests[np.lexsort((value, slice_key, -badness[tests], family[tests]))]
     rank = np.full(len(table), np.nan)
     is_first = np.diff(family[order], prepend=-1) != 0
     start = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))

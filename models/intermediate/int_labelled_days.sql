@@ -45,7 +45,11 @@ versions as (
         min(labeled_at) as first_labeled_at,
         min(label_number) filter (where replaced_at is null)::integer as newest_label
     from labels
-    where request_hash in (select request_hash from labels where replaced_at is not null)
+    where
+        request_hash in (
+            select replaced.request_hash from labels as replaced
+            where replaced.replaced_at is not null
+        )
     group by all
 ),
 

@@ -68,7 +68,7 @@ def model(dbt, session):
                 size=size,
                 n_bins=n_bins,
                 settings=settings,
-            )  # fmt: skip
+            )
         )
     # A relation stays on this cursor, in the transaction that has deleted what is stale.
     return session.from_arrow(pa.concat_tables(tables))

@@ -22,7 +22,7 @@ statuses as (
 
 changes as (
     select
-        changes.* exclude (window_start, window_end, change_status),
+        changes.* exclude (window_start, window_end),
         changes.window_start::timestamp as window_start,
         changes.window_end::timestamp as window_end,
         coalesce(statuses.label_status, changes.change_status) as data_status
