@@ -1,6 +1,6 @@
 -- Which slice fell most, and is it more than chance?
 --
--- The newest window of seven days of each live version with mature labels: the three slices that
+-- The newest window of seven days of the live model with mature labels: the three slices that
 -- became worst against the rest of the model since the baseline, for each metric.
 --
 -- Read it like this. `is_more_than_chance`: the slice has changed otherwise than the rest, and of
@@ -17,9 +17,8 @@ with
 compared as (
     select
         *,
-        max(window_end) filter (where data_status = 'ok') over (
-            partition by model_name, model_version
-        ) as newest_end
+        max(window_end) filter (where data_status = 'ok') over (partition by model_name)
+            as newest_end
     from {{ ref('slice_changes') }}
     where
         role = 'live'
