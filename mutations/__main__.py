@@ -24,10 +24,12 @@ MODULES = (
     "drift",
     "fairness",
     "intervals",
+    "label_views",
     "latency",
     "performance",
     "recalibration",
     "score_bins",
+    "slice_changes",
     "windows",
 )
 LEAST_KILLED = 0.9

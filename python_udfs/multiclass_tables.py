@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from arrow_tables import day_windows, parts_of
 from multiclass import multiclass_metrics
-from performance_tables import LABEL_VIEWS, PERFORMANCE, as_table, windows_of_labels
+from performance_tables import LABEL_VIEWS, PERFORMANCE, as_table, counted_windows
 from windows import window_entries
 
 
@@ -49,7 +49,7 @@ def multiclass_table(days: pa.Table, ends: pa.Table, *, size: int, settings: dic
         )
         count = part["labeled_count"].to_numpy().astype(np.int64)
         for label_view in LABEL_VIEWS:
-            first, last = windows_of_labels(part, label_view, origin, size)
+            first, last = counted_windows(part, label_view, origin, size)
             window, entry = window_entries(first, last, n_windows=n_windows)
             rows = np.intersect1d(window, end_days - origin)
             if not len(rows):

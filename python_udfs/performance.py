@@ -102,18 +102,60 @@ def roc_auc_interval(
     Clarke-Pearson, Biometrics 1988). Members of a bin share their placement.
     """
     z = normal_quantile(confidence)
+    auc = roc_auc(negatives, positives)
+    reach = z * np.sqrt(roc_auc_variance(negatives, positives))
+    return np.maximum(auc - reach, 0), np.minimum(auc + reach, 1)
+
+
+def roc_auc_variance(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """DeLong's variance of the ROC AUC of the binned scores.
+
+    Parameters
+    ----------
+    negatives, positives : ndarray of int, shape (..., n_bins)
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+        NaN where a class has fewer than two members; 0 where every positive is above every
+        negative, or below.
+
+    Raises
+    ------
+    ValueError
+        If the counts are not integers, are negative, or differ in shape.
+    """
+    negatives, positives = _counts(negatives, positives)
+    of_positives, of_negatives = roc_auc_deviations(negatives, positives)
+    return _mean_variance(of_positives**2, positives) + _mean_variance(of_negatives**2, negatives)
+
+
+def roc_auc_deviations(
+    negatives: np.ndarray, positives: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far the placements of the members of each bin are from the ROC AUC.
+
+    Parameters
+    ----------
+    negatives, positives : ndarray of int, shape (..., n_bins)
+
+    Returns
+    -------
+    of_positives, of_negatives : ndarray of float, shape (..., n_bins)
+        NaN where a class is missing.
+
+    Raises
+    ------
+    ValueError
+        If the counts are not integers, are negative, or differ in shape.
+    """
     negatives, positives = _counts(negatives, positives)
     auc = roc_auc(negatives, positives)[..., None]
     n_negatives = np.sum(negatives, axis=-1, keepdims=True)
     n_positives = np.sum(positives, axis=-1, keepdims=True)
     below = 2 * np.cumsum(negatives, axis=-1) - negatives
     above = 2 * (n_positives - np.cumsum(positives, axis=-1)) + positives
-    of_positives = (rate(below, 2 * n_negatives) - auc) ** 2
-    of_negatives = (rate(above, 2 * n_positives) - auc) ** 2
-    variance = _mean_variance(of_positives, positives) + _mean_variance(of_negatives, negatives)
-    reach = z * np.sqrt(variance)
-    auc = auc[..., 0]
-    return np.maximum(auc - reach, 0), np.minimum(auc + reach, 1)
+    return rate(below, 2 * n_negatives) - auc, rate(above, 2 * n_positives) - auc
 
 
 def average_precision(negatives: np.ndarray, positives: np.ndarray) -> np.ndarray:

@@ -196,39 +196,6 @@ def performance_table(
     return pa.concat_tables(tables or [PERFORMANCE.empty_table()])
 
 
-def windows_of_labels(
-    part: pa.Table, label_view: str, origin: int, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Say which windows each row of labelled days counts in.
-
-    Parameters
-    ----------
-    part : Table
-        ``event_date``, ``known_on`` and ``replaced_on``.
-    label_view : str
-        ``as_known`` or ``latest``.
-    origin : int
-        The end of window 0, in days since 1970.
-    size : int
-        The length of the windows in days.
-
-    Returns
-    -------
-    first, last : ndarray of int, shape (n_rows,)
-        As ``windows.window_sums`` takes them.
-    """
-    day, known, replaced = (
-        part[name].cast(pa.int32()).to_numpy().astype(float) - origin
-        for name in ("event_date", "known_on", "replaced_on")
-    )
-    first, last = day + 1, day + size
-    if label_view == "as_known":
-        first, last = np.maximum(first, known), np.fmin(last, replaced - 1)
-    else:
-        last = np.where(np.isnan(replaced), last, first - 1)
-    return first.astype(np.int64), last.astype(np.int64)
-
-
 def sums_of_windows(
     part: pa.Table,
     label_view: str,
@@ -239,7 +206,7 @@ def sums_of_windows(
     n_bins: int,
 ) -> Sums:
     """Sum one series over the wanted windows, as one label view knows its labels."""
-    first, last = windows_of_labels(part, label_view, origin, size)
+    first, last = counted_windows(part, label_view, origin, size)
 
     def total(name: str, where: np.ndarray | None = None, column=None, n_columns=1) -> np.ndarray:
         where = np.ones(len(part), bool) if where is None else where
@@ -282,6 +249,45 @@ def sums_of_windows(
         squared_error_square_sum=total("squared_error_square_sum") * UNIT,
         log_loss_square_sum=total("log_loss_square_sum") * UNIT * LOG_LOSS_SQUARE_UNIT,
     )
+
+
+def counted_windows(
+    part: pa.Table, label_view: str, origin: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """In which windows the rows of labelled days count.
+
+    Parameters
+    ----------
+    part : Table
+        ``event_date``, ``known_on`` and ``replaced_on``; for ``corrected`` also
+        ``first_known_on``.
+    label_view : str
+        ``as_known``; ``latest``; or ``corrected``: of the predictions whose label was known, the
+        labels of now.
+    origin : int
+        The end of window 0, in days since 1970.
+    size : int
+        The length of the windows in days.
+
+    Returns
+    -------
+    first, last : ndarray of int, shape (n_rows,)
+        As ``window_sums`` takes them.
+    """
+
+    def position(name: str) -> np.ndarray:
+        return part[name].cast(pa.int32()).to_numpy().astype(float) - origin
+
+    day, known, replaced = (position(name) for name in ("event_date", "known_on", "replaced_on"))
+    first, last = day + 1, day + size
+    if label_view == "as_known":
+        first, last = np.maximum(first, known), np.fmin(last, replaced - 1)
+    else:
+        if label_view == "corrected":
+            # Rows of closed days that an older version has made do not have it.
+            first = np.maximum(first, np.fmin(position("first_known_on"), known))
+        last = np.where(np.isnan(replaced), last, first - 1)
+    return first.astype(np.int64), last.astype(np.int64)
 
 
 def metrics(

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from arrow_tables import day_windows, parts_of
-from performance_tables import LABEL_VIEWS, PERFORMANCE, as_table, windows_of_labels
+from performance_tables import LABEL_VIEWS, PERFORMANCE, as_table, counted_windows
 from regression import PARTS, ErrorSums, merge, regression_metrics
 from windows import window_entries, window_sums
 
@@ -53,7 +53,7 @@ def regression_table(days: pa.Table, ends: pa.Table, *, size: int, settings: dic
         scored = part["scored_count"].to_numpy() > 0
         parts = ErrorSums(*(part[COLUMNS.get(name, name)].to_numpy()[scored] for name in PARTS))
         for label_view in LABEL_VIEWS:
-            first, last = windows_of_labels(part, label_view, origin, size)
+            first, last = counted_windows(part, label_view, origin, size)
             labeled_count = window_sums(
                 first,
                 last,

@@ -27,8 +27,10 @@ all_labelled as (
         events.*,
         stale_dates.revision,
         models.decision_threshold,
+        models.label_grace_hours,
         labels.label_number,
         labels.label_text,
+        labels.labeled_at,
         {{ ml_monitoring.known_on(
             'labels.labeled_at', 'stale_dates.event_date', 'models.label_grace_hours'
         ) }} as known_on,

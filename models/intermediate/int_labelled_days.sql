@@ -1,7 +1,7 @@
--- Grain: one event_date, model_name, model_version, role, slice, score bin, known_on and
--- replaced_on: the labelled predictions of a classifier, with the midnights from which their
--- label counts as known and as replaced by a newer one. A corrected label has a row for each of
--- its versions.
+-- Grain: one event_date, model_name, model_version, role, slice, score bin, first_known_on,
+-- known_on and replaced_on: the labelled predictions of a classifier, with the midnights from
+-- which any label of theirs is known, and from which this one counts as known and as replaced by
+-- a newer one. A corrected label has a row for each of its versions.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -16,15 +16,41 @@ with
 
 {{ labelled_predictions('binary_classification') }},
 
+-- Few predictions have several versions of their label.
+versions as (
+    select
+        request_hash,
+        request_id,
+        model_name,
+        model_version,
+        role,
+        min(labeled_at) as first_labeled_at,
+        min(label_number) filter (where replaced_at is null)::integer as newest_label
+    from labels
+    where
+        request_hash in (
+            select replaced.request_hash from labels as replaced
+            where replaced.replaced_at is not null
+        )
+    group by all
+),
+
 predicted as (
     select
-        *,
-        label_number::integer as label,
+        labelled.*,
+        labelled.label_number::integer as label,
+        coalesce(versions.newest_label, labelled.label_number::integer) as newest_label,
+        {{ known_on(
+            'coalesce(versions.first_labeled_at, labelled.labeled_at)', 'labelled.event_date',
+            'labelled.label_grace_hours'
+        ) }} as first_known_on,
         coalesce(
-            case when prediction in ('0', '1') then prediction::integer end,
-            (score >= decision_threshold)::integer
+            case when labelled.prediction in ('0', '1') then labelled.prediction::integer end,
+            (labelled.score >= labelled.decision_threshold)::integer
         ) as predicted
     from labelled
+    left join versions
+        using (request_hash, model_name, model_version, role, request_id)
 ),
 
 searched as (
@@ -73,6 +99,7 @@ select
     role,
     slice_key,
     slice_value,
+    first_known_on,
     known_on,
     replaced_on,
     case
@@ -85,6 +112,9 @@ select
     count(*) filter (where label = 0 and predicted = 1) as false_positive_count,
     count(*) filter (where label = 0 and predicted = 0) as true_negative_count,
     count(*) filter (where label = 1 and predicted = 0) as false_negative_count,
+    -- What has become of them since.
+    count(*) filter (where label = 0 and newest_label = 1) as turned_positive_count,
+    count(*) filter (where label = 1 and newest_label = 0) as turned_negative_count,
     {{ fixed_sum('score') }} as score_sum,
     {{ fixed_sum('score * (1 - score)') }} as variance_sum,
     {{ fixed_sum('(score - label) * (score - label)') }} as squared_error_sum,

@@ -2,7 +2,6 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    on_schema_change='append_new_columns',
     meta={'retention': {'raw_key': 'rows.event_date'}},
     pre_hook="{{ forget_stale(ref('int_event_dates'), ['event_date']) }}",
 ) }}

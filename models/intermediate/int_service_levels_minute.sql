@@ -3,7 +3,6 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    on_schema_change='append_new_columns',
     meta={'retention': {'kind': 'minutes', 'key': 'rows.event_hour'}},
     pre_hook="{{ forget_stale(ref('int_service_calendar'), ['event_hour']) }}",
 ) }}

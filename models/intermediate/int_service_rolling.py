@@ -22,7 +22,6 @@ def model(dbt, session):
     dbt.config(
         materialized="incremental",
         incremental_strategy="append",
-        on_schema_change="append_new_columns",
     )
     wanted = dbt.ref("int_rolling_windows")
     minutes = dbt.ref("int_service_minutes").project(

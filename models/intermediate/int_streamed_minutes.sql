@@ -3,7 +3,6 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    on_schema_change='append_new_columns',
     tags=['streaming'],
     meta={'unit': ['window_start']},
     pre_hook="{{ forget_streamed_minutes() }}",
