@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from intervals import rate
 
@@ -57,9 +57,7 @@ def calibrated_probabilities(negatives: np.ndarray, positives: np.ndarray) -> np
     return np.clip(np.interp(np.arange(len(count)), filled, fitted), 0.0, 1.0)
 
 
-def expected_metrics(
-    negatives: np.ndarray, positives: np.ndarray
-) -> dict[str, np.ndarray]:
+def expected_metrics(negatives: np.ndarray, positives: np.ndarray) -> dict[str, np.ndarray]:
     """Metrics of a classifier from counts of its predictions, which may be expected ones.
 
     Parameters
@@ -199,6 +197,7 @@ def past_reach(
     ends: np.ndarray,
     errors: np.ndarray,
     *,
+    size: int,
     lag: int,
     span: int,
     least: int = 7,
@@ -212,6 +211,8 @@ def past_reach(
         The day on which each window ends, rising.
     errors : ndarray of float, shape (n,)
         By how much the estimate of each was off, NaN where that is unknown.
+    size : int
+        The length of the windows in days.
     lag : int
         An error counts from so many days after its window's end.
     span : int
@@ -235,10 +236,10 @@ def past_reach(
 
     Notes
     -----
-    The root of the mean squared error of the past times a quantile of Student's t with as many
-    degrees of freedom: the interval of a next error that is normal around 0. A lasting bias widens
-    it, as it should. Errors of windows that overlap are not independent, so a few of them tell less
-    than their number says.
+    The root of the mean squared error of the past times a quantile of Student's t: the interval of
+    a next error that is normal around 0. A lasting bias widens it, as it should. Errors of windows
+    that overlap are not independent, so the degrees of freedom are not their number but that of the
+    windows that fit side by side: one, and the days from the first end to the last by ``size``.
     """
     ends, errors = np.asarray(ends, np.int64), np.asarray(errors, float)
     if (np.diff(ends) <= 0).any():
@@ -248,14 +249,17 @@ def past_reach(
     first = np.searchsorted(ends, ends - lag - span, side="right")
     last = np.searchsorted(ends, ends - lag, side="right")
     is_known = ~np.isnan(errors)
-    known = np.concatenate([[0], np.cumsum(is_known)])
-    count = known[last] - known[first]
-    squares = np.where(is_known, errors, 0.0) ** 2
-    # Sums of their own rather than differences of one that grows: no error lasts.
-    total = np.array(
-        [squares[start:end].sum() for start, end in zip(first, last, strict=True)], float
-    )
-    is_enough = count >= max(least, 1)
-    freedom = np.where(is_enough, count, 1)
-    reach = student.ppf((1 + confidence) / 2, freedom) * np.sqrt(total / freedom)
-    return np.where(is_enough, reach, np.nan), count
+    reach, count = np.full(len(ends), np.nan), np.zeros(len(ends), np.int64)
+    for row, (start, stop) in enumerate(zip(first, last, strict=True)):
+        counts = is_known[start:stop]
+        count[row] = counts.sum()
+        if count[row] >= max(least, 1):
+            told = ends[start:stop][counts]
+            reach[row] = np.sqrt(np.mean(errors[start:stop][counts] ** 2))
+            reach[row] *= student_quantile(confidence, 1 + (told[-1] - told[0]) / size)
+    return reach, count
+
+
+def student_quantile(confidence: float, freedom: float) -> float:
+    """How many standard errors a two-sided interval of Student's t reaches to either side."""
+    return float(stdtrit(freedom, (1 + confidence) / 2))

@@ -87,7 +87,9 @@ def estimates_table(
         name, version, _ = key
         task = tasks[name]
         told = labels if task == "binary_classification" else errors
-        windows = Windows(end_days, size, settings["estimation_reference_days"], lag_of(models, name))
+        windows = Windows(
+            end_days, size, settings["estimation_reference_days"], lag_of(models, name)
+        )
         found = ESTIMATES_OF[task](
             rows_of(predictions, dict(zip(VERSION, key, strict=True))),
             rows_of(told, {"model_name": name, "model_version": version}),
@@ -162,9 +164,11 @@ class Windows:
         )
 
     def days(self, part: pa.Table, name: str) -> np.ndarray:
+        """Give dates as the number of the window that ends then; NaN where there is none."""
         return part[name].cast(pa.int32()).to_numpy().astype(float) - self.origin
 
     def sums(self, part, name, column, n_columns, first, last) -> np.ndarray:
+        """Sum a column over the windows from ``first`` to ``last``."""
         values = part[name].to_numpy()
         shape = {"n_windows": int(self.wanted[-1]) + 1, "n_columns": n_columns}
         if values.dtype.kind == "f":
@@ -362,6 +366,7 @@ def intervals_table(outcomes: pa.Table, models: list[dict[str, Any]]) -> pa.Tabl
         reach[part], count[part] = estimation.past_reach(
             ends[part],
             value[part] - known[part],
+            size=int(keys[start][3].removesuffix("d")),
             lag=lag_of(models, keys[start][0]),
             span=PAST_DAYS,
         )
