@@ -1,10 +1,12 @@
 """Estimates of a regression, of models that have none, and why an estimate is missing."""
 
 import copy
+import json
 import math
 import random
 from bisect import bisect_left
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 import pytest
 
@@ -71,7 +73,7 @@ def case(tmp_path_factory):
         ]
         rows.append((model, ts, score, known))
     warehouse.write("inference_events/all.jsonl", events)
-    warehouse.write("labels/all.jsonl", labels)
+    warehouse.write("labels/all.jsonl", sorted(labels, key=itemgetter("labeled_at")))
     build = warehouse.build()
     assert build.exit_code == 0, build.end
     return warehouse, rows
@@ -207,3 +209,34 @@ def test_estimates_are_metrics(case):
     )
     assert len(both) == 2 * 2 * DAYS + 2 * 6 * 2 * DAYS
     assert all(row[0::2] == row[1::2] for row in both)
+
+
+def test_step_by_step_equals_at_once(case, tmp_path):
+    """Built with what had come by the 12th, events of the 9th left out, then with everything."""
+    whole, _ = case
+    stepwise = Warehouse(tmp_path, copy.deepcopy(whole.vars) | {"landing_path": ""})
+    stepwise.vars["landing_path"] = str(stepwise.landing)
+    lines = {
+        name: (whole.landing / name / "all.jsonl").read_text().splitlines()
+        for name in ("inference_events", "labels")
+    }
+    known = [line for line in lines["labels"] if json.loads(line)["labeled_at"] < "2024-01-12"]
+    past = [line for line in lines["inference_events"] if json.loads(line)["ts"] < "2024-01-12"]
+    late = [line for line in past if "2024-01-09" <= json.loads(line)["ts"] < "2024-01-10"]
+    stepwise.write("labels/all.jsonl", known)
+    stepwise.write("inference_events/all.jsonl", [line for line in past if line not in set(late)])
+    found = []
+    for as_of_step in ("2024-01-12", f"{AS_OF:%F}"):
+        stepwise.vars["as_of"] = as_of_step
+        run = stepwise.dbt("run", "--select", "+estimated_performance")
+        assert run.exit_code == 0, run.end
+        found.append(stepwise.query("from ml_monitoring.estimated_performance order by all"))
+        stepwise.write("labels/all.jsonl", lines["labels"])
+        stepwise.write("inference_events/all.jsonl", lines["inference_events"])
+    expected = whole.query("from ml_monitoring.estimated_performance order by all")
+    assert found[1] == expected
+    # Windows of before that the late events and labels are in have moved, others have not.
+    before, after = set(found[0]), {row for row in expected if row[7] <= datetime(2024, 1, 12)}
+    assert before & after
+    assert before - after
+    assert {row[-1] for row in before} >= {"ok", "no_baseline"}
