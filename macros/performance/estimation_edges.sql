@@ -24,3 +24,20 @@
     end
 {%- endmacro %}
 
+
+
+{# What labels say of the metric that an estimate is of, in a query that has `estimates`, and for each
+   label_view the performance of classifiers, `<view>`, and the errors of regressions, if there are
+   any, `<view>_errors`. #}
+{% macro metric_by_labels(view) -%}
+    case estimates.metric
+        {%- for metric in ml_monitoring.estimated_metrics()
+              if metric not in ['estimated_mae', 'estimated_rmse'] %}
+        when '{{ metric }}' then {{ view }}.{{ metric | replace('estimated_', '') }}
+        {%- endfor %}
+        {%- if ml_monitoring.monitored_models() | selectattr('task', 'equalto', 'regression') | list %}
+        when 'estimated_mae' then {{ view }}_errors.mae
+        when 'estimated_rmse' then {{ view }}_errors.rmse
+        {%- endif %}
+    end
+{%- endmacro %}

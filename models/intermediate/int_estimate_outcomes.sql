@@ -67,17 +67,8 @@ performance as (
 select
     estimates.*,
     latest.labeled_count,
-    {% for view, column in [('latest', 'realised_value'), ('as_known', 'known_value')] %}
-    case estimates.metric
-        {% for metric in estimated_metrics() if metric not in ['estimated_mae', 'estimated_rmse'] %}
-        when '{{ metric }}' then {{ view }}.{{ metric | replace('estimated_', '') }}
-        {% endfor %}
-        {% if regressions %}
-        when 'estimated_mae' then {{ view }}_errors.mae
-        when 'estimated_rmse' then {{ view }}_errors.rmse
-        {% endif %}
-    end as {{ column }}{{ ',' if not loop.last }}
-    {% endfor %}
+    {{ metric_by_labels('latest') }} as realised_value,
+    {{ metric_by_labels('as_known') }} as known_value
 from {{ ref('int_estimates') }} as estimates
 {% for view in ['latest', 'as_known'] %}
 left join performance as {{ view }}
