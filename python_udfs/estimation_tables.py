@@ -13,6 +13,18 @@ from arrow_tables import day_window_columns, day_windows, table_of
 from windows import window_sums
 
 VERSION = ("model_name", "model_version", "role")
+# What of int_labelled_days is needed.
+LABELS = (
+    *VERSION,
+    "event_date",
+    "known_on",
+    "replaced_on",
+    "score_bin",
+    "true_positive_count",
+    "false_positive_count",
+    "true_negative_count",
+    "false_negative_count",
+)
 # The past errors that tell how far an estimate reaches: of windows that ended in so many days.
 PAST_DAYS = 90
 ESTIMATES = pa.schema(
@@ -55,9 +67,9 @@ def estimates_table(
         Rows of ``int_estimation_days``, as the other two from ``size`` and
         ``estimation_reference_days`` before the first end.
     labels : Table
-        Rows of ``int_labelled_days`` of whole models and with a score.
+        Rows of ``int_labelled_days`` of whole models and with a score: ``LABELS``.
     errors : Table
-        Rows of ``int_error_days``.
+        Rows of ``int_error_days``, in a fixed order, since it holds sums of doubles.
     ends : Table
         ``window_end`` and ``revision`` of the windows to compute.
     size : int

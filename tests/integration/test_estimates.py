@@ -10,7 +10,7 @@ from operator import itemgetter
 
 import pytest
 
-from tests.integration.warehouse import MODEL, Warehouse, event, label
+from tests.integration.warehouse import MODEL, TARGET, Warehouse, event, label
 
 START = datetime(2024, 1, 1)
 DAYS = 16
@@ -74,6 +74,9 @@ def case(tmp_path_factory):
         rows.append((model, ts, score, known))
     warehouse.write("inference_events/all.jsonl", events)
     warehouse.write("labels/all.jsonl", sorted(labels, key=itemgetter("labeled_at")))
+    target = {"model_name": "price", "window_size": "1d", "severity": "ticket"}
+    named = {"metric": "estimated_mae", "slo_name": "errors", "objective": "1"}
+    warehouse.own("slo_targets", TARGET, [target | named])
     build = warehouse.build()
     assert build.exit_code == 0, build.end
     return warehouse, rows
@@ -209,6 +212,14 @@ def test_estimates_are_metrics(case):
     )
     assert len(both) == 2 * 2 * DAYS + 2 * 6 * 2 * DAYS
     assert all(row[0::2] == row[1::2] for row in both)
+    # And targets judge them, before there are labels.
+    [(newest,)] = warehouse.query(
+        "select value from ml_monitoring.estimated_performance where window_end = ?"
+        " and model_name = 'price' and metric = 'estimated_mae' and window_size = '1d'",
+        AS_OF,
+    )
+    [judged] = warehouse.query("select sli_value, is_breached from ml_monitoring.slo_status")
+    assert judged == (newest, True)
 
 
 def test_step_by_step_equals_at_once(case, tmp_path):
