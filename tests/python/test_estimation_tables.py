@@ -112,6 +112,7 @@ def test_days_and_labels_are_those_of_loops(size, hours, lag, ends):
                 if row["score_bin"] is not None:
                     counts[row["predicted"], row["score_bin"]] += row["prediction_count"]
             cut = end - timedelta(lag)
+            right = 0
             for row in labels:
                 if (
                     row["model_version"] == version
@@ -119,6 +120,7 @@ def test_days_and_labels_are_those_of_loops(size, hours, lag, ends):
                     and row["known_on"] <= cut
                     and (row["replaced_on"] is None or row["replaced_on"] > cut)
                 ):
+                    right += row["true_positive_count"] + row["true_negative_count"]
                     place = row["score_bin"]
                     negatives[place] += row["false_positive_count"] + row["true_negative_count"]
                     positives[place] += row["true_positive_count"] + row["false_negative_count"]
@@ -131,6 +133,9 @@ def test_days_and_labels_are_those_of_loops(size, hours, lag, ends):
                 if row["data_status"] == "ok":
                     told += 1
                     assert row["value"] == pytest.approx(float(expected[metric]), abs=1e-12)
+                    if metric == "accuracy":
+                        share = right / (negatives + positives).sum()
+                        assert row["reference_value"] == pytest.approx(share)
                 else:
                     assert row["value"] is None
     assert told > 20
