@@ -120,6 +120,8 @@
         'calibration_bins': ml_monitoring.whole_number_var('calibration_bins', 10, 2),
         'min_samples': ml_monitoring.whole_number_var('min_samples', 50, 1),
         'min_samples_per_class': ml_monitoring.whole_number_var('min_samples_per_class', 10, 1),
+        'estimation_reference_days':
+            ml_monitoring.whole_number_var('estimation_reference_days', 28, 1),
         'burn_min_bad_requests': ml_monitoring.whole_number_var('burn_min_bad_requests', 5, 1),
         'retraining_cooldown_days':
             ml_monitoring.whole_number_var('retraining_cooldown_days', 14, 0),
@@ -163,7 +165,8 @@
         {% endif %}
         {% do days.update({kind: given}) %}
     {% endfor %}
-    {% do days.update({'days': days.windows + 2 * longest if days.windows else none}) %}
+    {% set before = [longest, ml_monitoring.settings().estimation_reference_days] | max %}
+    {% do days.update({'days': days.windows + longest + before if days.windows else none}) %}
     {{ return(days) }}
 {% endmacro %}
 

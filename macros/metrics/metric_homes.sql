@@ -71,6 +71,9 @@
          'metrics': ml_monitoring.fairness_metrics(), 'is_long': true,
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
          'intervals': ['value']},
+        {'table': 'estimated_performance',
+         'metrics': ml_monitoring.estimated_metrics(), 'is_long': true,
+         'sample_count': 'prediction_count', 'data_status': true, 'intervals': ['value']},
     ]) }}
 {% endmacro %}
 
@@ -132,4 +135,11 @@
 {% macro shared_keys() %}
     {{ return(['model_name', 'model_version', 'role', 'slice_key', 'slice_value', 'window_size',
                'window_start', 'window_end']) }}
+{% endmacro %}
+
+
+{# What is estimated before labels are there: of classifiers of two classes, and of regressions. #}
+{% macro estimated_metrics() %}
+    {{ return(['estimated_roc_auc', 'estimated_accuracy', 'estimated_f1', 'estimated_precision',
+               'estimated_recall', 'estimated_positive_rate', 'estimated_mae', 'estimated_rmse']) }}
 {% endmacro %}

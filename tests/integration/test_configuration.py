@@ -129,6 +129,8 @@ WRONG_VARS = [
     ({"min_samples": 0}, "min_samples", "whole number from 1"),
     ({"min_samples": False}, "min_samples", "whole number from 1"),
     ({"min_samples_per_class": 0}, "min_samples_per_class", "whole number from 1"),
+    ({"estimation_reference_days": 0}, "estimation_reference_days", "whole number from 1"),
+    ({"estimation_reference_days": "28"}, "estimation_reference_days", "whole number from 1"),
     ({"labels_relation": "a.b.c.d"}, "labels_relation", "must name a relation"),
     ({"publish": "yes"}, "publish", "true or false"),
     ({"publish": 1}, "publish", "true or false"),

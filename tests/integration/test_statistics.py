@@ -19,6 +19,7 @@ from fairlearn import metrics as fairlearn_metrics
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import precision_score
 
 from tests.integration import oracle
@@ -451,6 +452,136 @@ def test_recalibration_plan(case):
         assert plan["is_needed"] == (plan["ece"] >= 2 * was and rise >= 0.02)
     assert "ok" in {plan["data_status"] for plan in plans.values()}
     assert (case.table("recalibration_plan")["judged_start"] == judged_start).all()
+
+
+# --- Estimates -----------------------------------------------------------------------------------
+
+REFERENCE_DAYS = 28
+
+
+def estimate_of(case, edges, version, role, days, end):
+    """Status, estimates and counts of one window, from single predictions."""
+    start = end - timedelta(days=days)
+    own = case.predictions[case.predictions["model_version"] == version]
+    own = own[own["score"].notna()]
+    window = own[(own["role"] == role) & (own["day"] >= start) & (own["day"] < end)]
+    # The last midnight of which all that counts as known then was known when the window ended.
+    midnight = end - timedelta(hours=48)
+    reference = own[(own["day"] >= start - timedelta(days=REFERENCE_DAYS)) & (own["day"] < start)]
+    reference = reference[reference["day"] < midnight]
+    known = truth.known_labels(case.labels, midnight + truth.GRACE)
+    label = reference["request_id"].map(known).astype(float)
+    reference, label = reference[label.notna()], label[label.notna()]
+    counts = {"prediction_count": len(window), "reference_labeled_count": len(label)}
+    classes = sorted([label.sum(), len(label) - label.sum()])
+    if not len(window):
+        return "no_data", {}, counts
+    if not len(label):
+        return "no_baseline", {}, counts
+    if min(len(window), len(label)) < truth.MIN_SAMPLES:
+        return "insufficient_data", {}, counts
+    if classes[0] == 0:
+        return "single_class", {}, counts
+    if classes[0] < truth.MIN_PER_CLASS:
+        return "insufficient_data", {}, counts
+    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    curve.fit(np.searchsorted(edges, reference["score"]), label)
+    place = np.searchsorted(edges, window["score"])
+    chance = curve.predict(place)
+    predicted = window["predicted"].to_numpy()
+    hits, positives = (chance * predicted).sum(), chance.sum()
+    right = np.where(predicted == 1, chance, 1 - chance)
+    found = {
+        "accuracy": right.mean(),
+        "f1": 2 * hits / (predicted.sum() + positives),
+        "precision": hits / predicted.sum() if predicted.any() else None,
+        "recall": hits / positives,
+        "positive_rate": chance.mean(),
+    }
+    if min(positives, len(window) - positives) >= truth.MIN_PER_CLASS:
+        found["roc_auc"] = sklearn.metrics.roc_auc_score(
+            np.repeat([1, 0], len(window)),
+            np.tile(place, 2),
+            sample_weight=np.concatenate([chance, 1 - chance]),
+        )
+    decided = reference["predicted"].to_numpy()
+    return "ok", found, counts | {"reference_accuracy": (decided == label.to_numpy()).mean()}
+
+
+def test_estimated_performance(case, groups):
+    """Estimates of single predictions, by labels of before that were known."""
+    [(edges,)] = case.warehouse.query(
+        "select edges from ml_monitoring_internal.int_score_edges where grid = 'fine'"
+    )
+    rows = by_key(
+        case.table("estimated_performance"),
+        "model_version",
+        "role",
+        "window_size",
+        "window_end",
+        "metric",
+    )
+    windows = {(key[1], key[2], key[5], key[6]) for key in groups if key[3] == "all"}
+    assert {key[:4] for key in rows} == windows
+    assert len(rows) == 6 * len(windows)
+    statuses = set()
+    for version, role, size, end in windows:
+        status, estimates, counts = estimate_of(case, edges, version, role, int(size[:-1]), end)
+        for metric in ("roc_auc", "accuracy", "f1", "precision", "recall", "positive_rate"):
+            row = rows[version, role, size, end, f"estimated_{metric}"]
+            expected = estimates.get(metric)
+            if status == "ok" and expected is None:
+                assert row["data_status"] == (
+                    "insufficient_data" if metric == "roc_auc" else "no_data"
+                )
+            else:
+                assert row["data_status"] == status
+            assert row["value"] == (expected and pytest.approx(expected, abs=1e-9))
+            for name in ("prediction_count", "reference_labeled_count"):
+                assert row[name] == counts[name]
+            if metric == "accuracy" and status == "ok":
+                assert row["reference_value"] == pytest.approx(counts["reference_accuracy"])
+            statuses.add(row["data_status"])
+    assert {"ok", "no_baseline"} <= statuses
+    # On its first day a version has the labels of its time in shadow for a reference.
+    first = min(end for version, role, _, end in windows if (version, role) == ("v2", "live"))
+    assert rows["v2", "live", "1d", first, "estimated_accuracy"]["data_status"] == "ok"
+
+
+def test_realised_figures_and_intervals_of_estimates(case, computed):
+    found = case.table("estimated_performance")
+    assert (found["interval_status"] == "ok").sum() >= 10
+    series = ["model_version", "role", "window_size", "metric"]
+    for (version, role, size, metric), rows in found.groupby(series):
+        rows = rows.set_index("window_end").sort_index()
+        days = int(size[:-1])
+        name = metric.removeprefix("estimated_")
+
+        def realised(end, view):
+            key = ("flight_delay", version, role, "all", "all", size, end, view)  # noqa: B023
+            return computed[key].get(name, np.nan)  # noqa: B023
+
+        bound = 0.01 if name == "roc_auc" else 1e-9
+        for end, row in rows.iterrows():
+            latest = realised(end, "latest")
+            assert np.isnan(row["realised_value"]) == np.isnan(latest)
+            assert np.isnan(latest) or row["realised_value"] == pytest.approx(latest, abs=bound)
+            told = {
+                other: rows.loc[other, "value"] - realised(other, "as_known")
+                for other in rows.index
+                if other <= end - timedelta(days=2)
+            }
+            told = {other: off for other, off in told.items() if not np.isnan(off)}
+            assert row["past_window_count"] == len(told)
+            if len(told) < 7 or row["data_status"] != "ok":
+                assert np.isnan(row["value_lower"])
+                assert np.isnan(row["value_upper"])
+                assert row["interval_status"] != "ok"
+                continue
+            freedom = 1 + (max(told) - min(told)) / timedelta(days=days)
+            reach = stats.t.ppf(0.975, freedom) * np.sqrt(np.mean(np.square(list(told.values()))))
+            assert row["value_lower"] == pytest.approx(max(row["value"] - reach, 0), abs=bound)
+            assert row["value_upper"] == pytest.approx(min(row["value"] + reach, 1), abs=bound)
 
 
 # --- Drift ---------------------------------------------------------------------------------------
