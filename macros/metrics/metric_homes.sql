@@ -1,7 +1,8 @@
 {# Where each metric is at home: the public table and column that it enters monitoring_metrics
    from, the column that counts what it was computed from, and whether the table's data_status is
    about these metrics. One row there for each; a test holds that no metric has two homes for one
-   window_size. `where` keeps the rows that have such a metric; `is_long` is a table that has the
+   window_size. `where` keeps the rows that have such a metric; `column` is where its value is, if
+   not in one of its name; `is_long` is a table that has the
    metric's name in a column; `bounds` and `intervals` name the metrics with a column for their
    error bound, or two for their interval. #}
 {% macro metric_homes() %}
@@ -39,6 +40,15 @@
         {'table': 'feature_drift', 'metrics': ['new_category_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('categorical', 'boolean')"},
+        {'table': 'feature_integrity', 'metrics': ['type_change_rate'], 'column': 'value',
+         'sample_count': 'sample_count', 'feature': true, 'data_status': true,
+         'where': "integrity_check = 'type_change'"},
+        {'table': 'feature_integrity', 'metrics': ['unit_change_share'], 'column': 'value',
+         'sample_count': 'sample_count', 'feature': true, 'data_status': true,
+         'where': "integrity_check = 'unit_change'"},
+        {'table': 'feature_integrity', 'metrics': ['stuck_share'], 'column': 'value',
+         'sample_count': 'sample_count', 'feature': true, 'data_status': true,
+         'where': "integrity_check = 'stuck'"},
         {'table': 'model_performance',
          'metrics': ['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates,
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
