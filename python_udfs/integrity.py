@@ -41,6 +41,7 @@ class Conversion:
 
     @property
     def inverse(self) -> Conversion:
+        """The way back."""
         before, _, after = self.name.partition(" to ")
         return Conversion(f"{after} to {before}", 1 / self.factor, -self.offset / self.factor)
 
@@ -107,7 +108,7 @@ def span(quantiles: np.ndarray) -> np.ndarray:
 
 
 def distinct(quantiles: np.ndarray) -> np.ndarray:
-    """Number of distinct values, shape (n_rows,) of (n_rows, n_quantiles), rising."""
+    """Count distinct values, shape (n_rows,) of (n_rows, n_quantiles), rising."""
     return 1 + (np.diff(quantiles, axis=-1) > 0).sum(axis=-1)
 
 

@@ -15,6 +15,8 @@ ONE_DAY = timedelta(days=1)
 # a season moves slowly, another unit comes overnight.
 EARLIER_DAYS = 14
 LEAST_EARLIER_DAYS = 7
+# Of two slices that differ nobody knows which is odd.
+LEAST_SLICES = 3
 VERSION = ("model_name", "model_version", "role")
 INTEGRITY = pa.schema(
     [
@@ -72,7 +74,8 @@ def integrity_table(
     """
     bins = Bins(feature, days + baseline)
     whole = [row for row in days if row["slice_key"] == "all"]
-    reference = Reference([row for row in baseline if row["slice_key"] == "all"], bins)
+    of_whole = [row for row in baseline if row["slice_key"] == "all"]
+    reference = Reference(of_whole, bins, settings["min_samples"])
     units = {}
     if bins.is_number:
         units = unit_findings(days, whole, baseline, reference, bins, ends, settings)
@@ -107,10 +110,12 @@ def integrity_table(
 
 
 def key_of(row: dict[str, Any]) -> tuple:
+    """Identify a day of a version."""
     return row["event_date"], row["model_version"], row["role"]
 
 
 def status_of(count: int, baseline_count: int, settings: dict[str, Any]) -> str:
+    """Say whether there is enough to compare, and what lacks."""
     if count == 0:
         return "no_data"
     if baseline_count == 0:
@@ -134,6 +139,7 @@ def finding(
 
 
 def type_change(wrong: int, count: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Judge how many values are not of the declared type."""
     status = "ok" if count >= settings["min_samples"] else "insufficient_data"
     row = finding("type_change", wrong / count, integrity.TYPE_CHANGE_RATE, count, status)
     detail = f"{wrong} of {count} predictions had a value that is not of the declared type"
@@ -147,7 +153,10 @@ def stuck(
     bins: Bins,
     settings: dict[str, Any],
 ) -> dict[str, Any]:
+    """Judge whether one value holds the day."""
     status = status_of(values, reference.count, settings)
+    if status == "ok" and np.isnan(reference.largest_share):
+        status = "insufficient_data"
     if status == "ok" and reference.largest_share > integrity.MAX_BASELINE_STUCK_SHARE:
         status = "not_applicable"
     (share,) = bins.stuck_shares([row])
@@ -170,6 +179,7 @@ class Bins:
         self.size = len(self.edges) + 1 if self.is_number else highest + 1
 
     def counts(self, rows: list[dict[str, Any]]) -> np.ndarray:
+        """Count predictions by row and bin."""
         counts = np.zeros((len(rows), self.size), np.int64)
         for position, row in enumerate(rows):
             for number, count in row["bin_counts"]:
@@ -179,10 +189,12 @@ class Bins:
     def quantiles(
         self, rows: list[dict[str, Any]], reach: list[tuple[float | None, float | None]]
     ) -> np.ndarray:
+        """Quantiles by row; ``reach`` is the smallest and largest value of each."""
         low, high = np.array(reach, float).reshape(-1, 2).T
         return integrity.bin_quantiles(self.counts(rows), self.edges, low, high)
 
     def stuck_shares(self, rows: list[dict[str, Any]]) -> np.ndarray:
+        """Share of the fullest bin, by row."""
         if not self.is_number:
             return integrity.stuck_shares(self.counts(rows))
         reach = np.array([reach_of(row) for row in rows], float).reshape(-1, 2)
@@ -190,19 +202,19 @@ class Bins:
 
 
 def reach_of(row: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Smallest and largest value of a row."""
     return row["value_min"], row["value_max"]
 
 
 class Reference:
     """What the baseline says of the whole model."""
 
-    def __init__(self, rows: list[dict[str, Any]], bins: Bins) -> None:
+    def __init__(self, rows: list[dict[str, Any]], bins: Bins, least: int) -> None:
         self.count = sum(row["prediction_count"] - row["null_count"] for row in rows)
-        by_day = {}
-        for row in rows:
-            by_day.setdefault(row["event_date"], []).append(row)
-        shares = [np.nanmax(s) for r in by_day.values() if not np.isnan(s := bins.stuck_shares(r)).all()]
-        self.largest_share = float(max(shares, default=np.nan))
+        # Of days with enough predictions: of one prediction one value holds all.
+        full = [row for row in rows if row["prediction_count"] - row["null_count"] >= least]
+        shares = bins.stuck_shares(full)
+        self.largest_share = float(shares.max()) if full else np.nan
         self.quantiles = np.full(len(integrity.PROBABILITIES), np.nan)
         known = [row for row in rows if row["value_min"] is not None]
         if bins.is_number and known:
@@ -211,6 +223,7 @@ class Reference:
 
 
 def pooled(rows: list[dict[str, Any]], whole: list[dict[str, Any]], bins: Bins) -> np.ndarray:
+    """Quantiles of rows taken together."""
     low = min(row["value_min"] for row in whole)
     high = max(row["value_max"] for row in whole)
     counts = bins.counts(rows).sum(axis=0)[None]
@@ -226,7 +239,7 @@ def unit_findings(
     ends: dict[date, int],
     settings: dict[str, Any],
 ) -> dict[tuple, dict[str, Any]]:
-    """What the check unit_change finds, by (event_date, model_version, role)."""
+    """Find changes of unit, by (event_date, model_version, role)."""
     least = settings["min_samples"]
     known = [
         row
@@ -288,31 +301,54 @@ def slice_findings(
             windows.setdefault((*key_of(row), row["slice_key"]), []).append(row)
     alike = slices_alike(baseline, reference, bins)
 
+    keys, compared = [], []
+    for key, rows in sorted(windows.items()):
+        rows = [row for row in rows if (key[-1], row["slice_value"]) in alike]
+        if len(rows) >= LEAST_SLICES:
+            keys += [key] * len(rows)
+            compared += rows
+    if not compared:
+        return {}
+    current = bins.quantiles(compared, [reach_of(of_whole[key[:-1]]) for key in keys])
+
+    # Most windows have no slice that is far from the others.
+    odd, peers, spread = [], [], []
+    starts = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True):
+        together = current[start:stop]
+        gap = root_mean_square(together - np.median(together, axis=0))
+        if gap.max() >= integrity.LEAST_CHANGE / 2 * reference.span:
+            others, distance = integrity.peers(together)
+            odd += range(start, stop)
+            peers.append(others)
+            spread.append(distance)
+    if not odd:
+        return {}
+    current, peers, spread = current[odd], np.concatenate(peers), np.concatenate(spread)
+    changes = integrity.unit_changes(current, peers, reference.span)
+    is_known = np.array([name != "" for name in changes.names])
+    gap = root_mean_square(current - peers) * np.fmin(1, 1 / changes.factor)
+    is_odd = changes.is_flagged & is_known & (gap >= integrity.LEAST_GAIN * spread)
+
+    by_key: dict[tuple, list[int]] = {}
+    for position in np.flatnonzero(is_odd):
+        by_key.setdefault(keys[odd[position]], []).append(int(position))
     found: dict[tuple, dict[str, Any]] = {}
-    for (*key, slice_key), rows in sorted(windows.items()):
-        compared = [row for row in rows if (slice_key, row["slice_value"]) in alike]
-        if len(compared) < 3:
-            continue
+    for (*key, slice_key), positions in by_key.items():
+        rows = [compared[odd[position]] for position in positions]
+        share = sum(row["prediction_count"] - row["null_count"] for row in rows)
         every = of_whole[tuple(key)]
-        current = bins.quantiles(compared, [reach_of(every)] * len(compared))
-        peers, spread = integrity.peers(current)
-        changes = integrity.unit_changes(current, peers, reference.span)
-        gap = np.sqrt(np.mean((current - peers) ** 2, axis=1))
-        is_odd = (
-            changes.is_flagged
-            & np.array([name != "" for name in changes.names])
-            & (gap * np.fmin(1, 1 / changes.factor) >= integrity.LEAST_GAIN * spread)
-        )
-        if not is_odd.any():
-            continue
-        share = sum(compared[i]["prediction_count"] for i in np.flatnonzero(is_odd))
-        share /= every["prediction_count"]
-        first = int(np.flatnonzero(is_odd)[0])
-        where = ", ".join(compared[i]["slice_value"] for i in np.flatnonzero(is_odd))
+        share /= every["prediction_count"] - every["null_count"]
         # The slice_key that most predictions are found by; the first by name where equal.
         if share > found.get(tuple(key), {"value": 0.0})["value"]:
-            found[tuple(key)] = described(f"{slice_key} = {where}", share, changes, first)
+            where = f"{slice_key} = {', '.join(row['slice_value'] for row in rows)}"
+            found[tuple(key)] = described(where, share, changes, positions[0])
     return found
+
+
+def root_mean_square(gaps: np.ndarray) -> np.ndarray:
+    """Root mean square along the last axis."""
+    return np.sqrt(np.mean(gaps**2, axis=-1))
 
 
 def slices_alike(
@@ -327,7 +363,7 @@ def slices_alike(
     alike = set()
     for key, rows in slices.items():
         gap = pooled(rows, whole, bins) - reference.quantiles
-        if np.sqrt(np.mean(gap**2)) <= integrity.MAX_BASELINE_DIFFERENCE * reference.span:
+        if root_mean_square(gap) <= integrity.MAX_BASELINE_DIFFERENCE * reference.span:
             alike.add(key)
     return alike
 
@@ -335,6 +371,7 @@ def slices_alike(
 def described(
     where: str, share: float, changes: integrity.UnitChanges, position: int
 ) -> dict[str, Any]:
+    """Columns of a change of unit."""
     name = changes.names[position] or "an unknown factor"
     return {
         "value": float(share),

@@ -36,9 +36,7 @@ def model(dbt, session):
                 and (slice_key = 'all' or prediction_count >= $least)
             order by all
             """,
-            params=key
-            | period
-            | {"before": EARLIER_DAYS, "least": settings["min_samples"]},
+            params=key | period | {"before": EARLIER_DAYS, "least": settings["min_samples"]},
         ).to_arrow_table()
         references = session.sql(
             """
