@@ -82,7 +82,7 @@ select
     counted.role,
     counted.event_date,
     counted.prediction_count,
-    coalesce(by_feature.wrong_type_counts, map {}) as wrong_type_counts,
+    by_feature.wrong_type_counts,
     counted.revision
 from counted
 left join by_feature using (event_date, model_name, model_version, role)
