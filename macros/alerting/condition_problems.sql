@@ -44,7 +44,8 @@ protected_attributes as (
 {% macro condition_problems() %}
 {%- set service = text_literals(ml_monitoring.service_metrics()) -%}
 {%- set quality = text_literals(ml_monitoring.metrics_of(['data_quality', 'label_corrections'])) -%}
-{%- set drift = text_literals(ml_monitoring.metrics_of(['feature_drift'])) -%}
+{%- set drift = text_literals(ml_monitoring.metrics_of(['feature_drift', 'feature_integrity'])) -%}
+{%- set integrity = text_literals(ml_monitoring.metrics_of(['feature_integrity'])) -%}
 {%- set gaps = text_literals(ml_monitoring.fairness_metrics()) -%}
 {%- set sliced = text_literals(ml_monitoring.metrics_of(
     ['service_levels', 'label_coverage', 'feature_drift', 'model_performance', 'calibration',
@@ -127,6 +128,7 @@ protected_attributes as (
                         when metric in ('requests_vs_week_before', 'is_unexpectedly_silent')
                             then ['1h']
                         when metric in ({{ quality }}) then ['1h', '1d']
+                        when metric in ({{ integrity }}) then ['1d']
                         when metric in ({{ drift }})
                             then list_transform(
                                 {{ ml_monitoring.settings().drift_windows_days }},

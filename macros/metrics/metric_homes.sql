@@ -2,7 +2,8 @@
    from, the column that counts what it was computed from, and whether the table's data_status is
    about these metrics. One row there for each; a test holds that no metric has two homes for one
    window_size. `where` keeps the rows that have such a metric, `tasks` those of models of these
-   tasks; `undefined` is the status of a value that is null where the table is ok; `is_long` is a table that has the
+   tasks; `column` is where its value is, if not in one of its name; `undefined` is the status of
+   a value that is null where the table is ok; `is_long` is a table that has the
    metric's name in a column; `bounds` and `intervals` name the metrics with a column for their
    error bound, or two for their interval. #}
 {% macro metric_homes() %}
@@ -12,6 +13,8 @@
                       'slow_count', 'slow_rate'] + latencies %}
     {% set rates = ['positive_rate', 'precision', 'recall', 'selection_rate',
                     'true_positive_rate', 'false_positive_rate'] %}
+    {% set integrity = {'table': 'feature_integrity', 'column': 'value', 'feature': true,
+                        'sample_count': 'sample_count', 'data_status': true} %}
     {% set performance = {'table': 'model_performance', 'sample_count': 'labeled_count',
                           'label_view': true, 'data_status': true} %}
     {{ return([
@@ -43,6 +46,9 @@
         {'table': 'feature_drift', 'metrics': ['new_category_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('categorical', 'boolean')"},
+        dict(integrity, metrics=['type_change_rate'], where="integrity_check = 'type_change'"),
+        dict(integrity, metrics=['unit_change_share'], where="integrity_check = 'unit_change'"),
+        dict(integrity, metrics=['stuck_share'], where="integrity_check = 'stuck'"),
         {'table': 'multivariate_drift', 'metrics': ['domain_classifier_auc'],
          'sample_count': 'current_count', 'data_status': true,
          'intervals': ['domain_classifier_auc']},

@@ -14,7 +14,7 @@ metrics as (
         {{ 'feature' if home.feature else 'null::varchar' }} as feature,
         {{ 'comparison' if home.feature else 'null::varchar' }} as comparison,
         {{ 'metric' if home.is_long else "'" ~ metric ~ "'" }} as metric,
-        {{ metric }}::double as value,
+        {{ home.column or metric }}::double as value,
         {{ metric ~ '_lower' if metric in home.intervals else 'null' }}::double as value_lower,
         {{ metric ~ '_upper' if metric in home.intervals else 'null' }}::double as value_upper,
         {{ home.sample_count }}::bigint as sample_count,
