@@ -9,6 +9,7 @@
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}
     {% do ml_monitoring.is_publishing() %}
+    {% do ml_monitoring.check_custom_expressions() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
                     'alert_rules_relation', 'deployments_relation',
                     'alert_acknowledgements_relation', 'alert_silences_relation',

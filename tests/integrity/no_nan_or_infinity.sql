@@ -9,6 +9,7 @@
     ref('model_performance'), ref('calibration'), ref('reliability_curve'), ref('group_metrics'),
     ref('fairness'), ref('label_corrections'), ref('alert_evaluations'), ref('alert_lines'),
     ref('alerts'), ref('alert_board'), ref('recalibration_plan'),
+    ref('custom_metrics'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
     and node.resource_type == 'model' and node.access == 'public' %}
