@@ -299,7 +299,7 @@ class Sandbox:
                     select * from ended
                     where
                         window_end between $first and $last
-                        and $wanted::boolean[][greatest(window_end - $first, 0) + 1]
+                        and list_extract($wanted::boolean[], greatest(window_end - $first, 0) + 1)
                 ),
                 viewed as (
                     select *, unnest({label_views}) as label_view from closed
