@@ -89,6 +89,8 @@ class Bins:
         In the order of their bins; after them come the other categories of the baseline and
         those that it did not have.
     is_probability : bool
+    is_output : bool
+        Whether it is an output of the model, of which each version has a baseline of its own.
     """
 
     feature: str
@@ -98,6 +100,7 @@ class Bins:
     edges: np.ndarray | None
     categories: list[str] | None
     is_probability: bool
+    is_output: bool
 
     @classmethod
     def of(cls, row: dict) -> Bins:
@@ -110,6 +113,8 @@ class Bins:
             None if row["edges"] is None else np.array(row["edges"], float),
             row["categories"],
             row["feature_type"] == "prediction" and row["task"] != "regression",
+            row["feature"] == "score"
+            or (row["feature"] == "prediction" and row["task"] == "multiclass_classification"),
         )
 
     @property
@@ -278,7 +283,7 @@ def drift_table(
         current = sums_of_windows(daily, stops, size)
         filled = np.flatnonzero(current.sum(axis=1))
         reach = window_extremes(extremes[key[:3]], stops, size).at(filled)
-        owner = key[1] if bins.feature == "score" else "all"
+        owner = key[1] if bins.is_output else "all"
         baseline = references.get((owner, *key[3:]), Reference.empty(bins))
         references_of = {
             "baseline": (

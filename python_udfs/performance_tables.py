@@ -1,4 +1,8 @@
-"""Between Arrow tables of labelled days and the arrays of ``performance`` and ``calibration``."""
+"""Between Arrow tables of labelled days and the arrays of ``performance`` and ``calibration``.
+
+Those of the other tasks are in ``regression_tables`` and ``multiclass_tables``; all make rows of
+``PERFORMANCE``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 import calibration
+import multiclass
 import performance
+import regression
 from arrow_tables import (
     DAY_WINDOW_FIELDS,
     SERIES,
@@ -77,6 +83,13 @@ CALIBRATION_METRICS = (
     "calibration_intercept_lower",
     "calibration_intercept_upper",
 )
+# Of the other tasks; accuracy is among the rates.
+REGRESSION_METRICS = tuple(
+    f"{name}{bound}" for name in regression.METRICS for bound in ("", "_lower", "_upper")
+)
+MULTICLASS_METRICS = tuple(
+    f"{name}{bound}" for name in multiclass.METRICS for bound in ("", "_lower", "_upper")
+)
 RELIABILITY_BIN = pa.struct(
     [
         pa.field("bin", pa.int32()),
@@ -96,6 +109,9 @@ PERFORMANCE = pa.schema(
         *[pa.field(name, pa.int64()) for name in COUNTS],
         *[pa.field(name, pa.float64()) for name in PERFORMANCE_METRICS],
         *[pa.field(name, pa.float64()) for name in CALIBRATION_METRICS],
+        *[pa.field(name, pa.float64()) for name in REGRESSION_METRICS],
+        pa.field("zero_label_count", pa.int64()),
+        *[pa.field(name, pa.float64()) for name in MULTICLASS_METRICS],
         pa.field("performance_status", pa.string()),
         pa.field("calibration_status", pa.string()),
         pa.field("line_status", pa.string()),
@@ -180,6 +196,39 @@ def performance_table(
     return pa.concat_tables(tables or [PERFORMANCE.empty_table()])
 
 
+def windows_of_labels(
+    part: pa.Table, label_view: str, origin: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say which windows each row of labelled days counts in.
+
+    Parameters
+    ----------
+    part : Table
+        ``event_date``, ``known_on`` and ``replaced_on``.
+    label_view : str
+        ``as_known`` or ``latest``.
+    origin : int
+        The end of window 0, in days since 1970.
+    size : int
+        The length of the windows in days.
+
+    Returns
+    -------
+    first, last : ndarray of int, shape (n_rows,)
+        As ``windows.window_sums`` takes them.
+    """
+    day, known, replaced = (
+        part[name].cast(pa.int32()).to_numpy().astype(float) - origin
+        for name in ("event_date", "known_on", "replaced_on")
+    )
+    first, last = day + 1, day + size
+    if label_view == "as_known":
+        first, last = np.maximum(first, known), np.fmin(last, replaced - 1)
+    else:
+        last = np.where(np.isnan(replaced), last, first - 1)
+    return first.astype(np.int64), last.astype(np.int64)
+
+
 def sums_of_windows(
     part: pa.Table,
     label_view: str,
@@ -190,16 +239,7 @@ def sums_of_windows(
     n_bins: int,
 ) -> Sums:
     """Sum one series over the wanted windows, as one label view knows its labels."""
-    day, known, replaced = (
-        part[name].cast(pa.int32()).to_numpy().astype(float) - origin
-        for name in ("event_date", "known_on", "replaced_on")
-    )
-    first, last = day + 1, day + size
-    if label_view == "as_known":
-        first, last = np.maximum(first, known), np.fmin(last, replaced - 1)
-    else:
-        last = np.where(np.isnan(replaced), last, first - 1)
-    first, last = first.astype(np.int64), last.astype(np.int64)
+    first, last = windows_of_labels(part, label_view, origin, size)
 
     def total(name: str, where: np.ndarray | None = None, column=None, n_columns=1) -> np.ndarray:
         where = np.ones(len(part), bool) if where is None else where
@@ -414,8 +454,9 @@ def as_table(
     revisions: dict[int, int],
     found: dict,
 ) -> pa.Table:
-    """Make rows of ``PERFORMANCE`` for some windows of one series."""
+    """Make rows of ``PERFORMANCE`` for some windows of one series; null is what was not found."""
     columns = {
+        **dict.fromkeys(PERFORMANCE.names),
         **dict(zip(SERIES, key, strict=True)),
         **day_window_columns(window_end, revisions, size=size),
         "label_view": label_view,

@@ -84,6 +84,32 @@ def window_maxima(
     return np.where(np.isneginf(maxima), np.nan, maxima)
 
 
+def window_entries(
+    first: np.ndarray, last: np.ndarray, *, n_windows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """List which entries count in which windows, for what is no plain sum or maximum.
+
+    Parameters
+    ----------
+    first, last : ndarray of int, shape (n_entries,)
+        As in ``window_sums``.
+    n_windows : int
+
+    Returns
+    -------
+    window, entry : ndarray of int, shape (n_pairs,)
+        By window, and in it by entry: so a sum of floats in this order is the same whatever
+        other windows are asked for.
+    """
+    first = np.maximum(first, 0)
+    reach = np.maximum(np.minimum(last, n_windows - 1) - first + 1, 0)
+    entry = np.repeat(np.arange(len(first)), reach)
+    steps = np.arange(len(entry)) - np.repeat(np.cumsum(reach) - reach, reach)
+    window = first[entry] + steps
+    order = np.argsort(window, kind="stable")
+    return window[order], entry[order]
+
+
 def consecutive_runs(starts: np.ndarray, step: int, longest: int) -> list[range]:
     """Join buckets that follow each other.
 

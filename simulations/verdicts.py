@@ -40,7 +40,7 @@ def bins_of(feature: Feature, sample: Sample) -> Bins:
             lowest = below(np.append(repeated, values[0]))
             edges = np.unique(np.concatenate([quantiles, values[-1:], lowest]))
     kind = "categorical" if feature.is_categorical else "numerical"
-    return Bins(feature.name, kind, "v", is_discrete, edges, names, False)
+    return Bins(feature.name, kind, "v", is_discrete, edges, names, False, False)
 
 
 def below(values: np.ndarray) -> np.ndarray:

@@ -119,10 +119,11 @@ monitored_models:
                 ~ types | join(', ') ~ '.', example) %}
         {% endif %}
         {% do ml_monitoring.validate_field_name(feature.name, where ~ 'has a feature', example) %}
-        {% if feature.name | lower == 'score' %}
+        {% if feature.name | lower == 'score'
+              or feature.name | lower == 'prediction' and model.task.startswith('multiclass') %}
             {% do ml_monitoring.config_error('monitored_models', where
-                ~ 'has a feature named `score`; that name stands for the output of the model'
-                ~ ' in the drift tables. Log it under another name.', example) %}
+                ~ 'has a feature named `' ~ feature.name ~ '`; that name stands for an output of the'
+                ~ ' model in the drift tables. Log it under another name.', example) %}
         {% endif %}
         {% if feature.name | lower in feature_types %}
             {% do ml_monitoring.config_error('monitored_models', where ~ 'names the feature `'

@@ -1,12 +1,24 @@
-{# What drift is computed for: the features of a model and its output. #}
+{# What drift is computed for: the features of a model and its outputs, the score and, among
+   several classes, the predicted one. #}
 {% macro drift_features(model) %}
-    {{ return(model.features + [{'name': 'score', 'type': 'prediction'}]) }}
+    {% set outputs = [{'name': 'score', 'type': 'prediction'}] %}
+    {% if model.task == 'multiclass_classification' %}
+        {% do outputs.append({'name': 'prediction', 'type': 'categorical', 'is_output': true}) %}
+    {% endif %}
+    {{ return(model.features + outputs) }}
 {% endmacro %}
+
+
+{# Whether a feature is an output of its model, so that each version has a baseline of its own. #}
+{% macro is_output(feature, task) -%}
+    ({{ feature }} = 'score' or {{ feature }} = 'prediction' and {{ task }} = 'multiclass_classification')
+{%- endmacro %}
 
 
 {# The value of a feature of an event, in the structs of the staging table. #}
 {% macro feature_value(feature, events) -%}
     {%- if feature.type == 'prediction' -%} {{ events }}.score
+    {%- elif feature.is_output -%} {{ events }}.prediction
     {%- elif feature.type == 'numerical' -%}
         {{ events }}.numerical_features.{{ adapter.quote(feature.name) }}
     {%- else -%} {{ events }}.categorical_features.{{ adapter.quote(feature.name) }}

@@ -1,7 +1,8 @@
 {# Where each metric is at home: the public table and column that it enters monitoring_metrics
    from, the column that counts what it was computed from, and whether the table's data_status is
    about these metrics. One row there for each; a test holds that no metric has two homes for one
-   window_size. `where` keeps the rows that have such a metric; `is_long` is a table that has the
+   window_size. `where` keeps the rows that have such a metric, `tasks` those of models of these
+   tasks; `undefined` is the status of a value that is null where the table is ok; `is_long` is a table that has the
    metric's name in a column; `bounds` and `intervals` name the metrics with a column for their
    error bound, or two for their interval. Of a table with metrics of both kinds, `labelled` names
    those that need labels. #}
@@ -20,8 +21,10 @@
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
     {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate',
                       'slow_count', 'slow_rate'] + latencies %}
-    {% set rates = ['positive_rate', 'precision', 'recall', 'accuracy', 'selection_rate',
+    {% set rates = ['positive_rate', 'precision', 'recall', 'selection_rate',
                     'true_positive_rate', 'false_positive_rate'] %}
+    {% set performance = {'table': 'model_performance', 'sample_count': 'labeled_count',
+                          'label_view': true, 'data_status': true} %}
     {{ return([
         {'table': 'service_levels', 'metrics': service, 'sample_count': 'request_count'},
         {'table': 'service_levels_minute', 'metrics': service, 'sample_count': 'request_count'},
@@ -42,7 +45,8 @@
          'sample_count': 'line_count'},
         {'table': 'feature_drift', 'metrics': ['psi', 'js_distance', 'current_null_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true},
-        {'table': 'feature_drift', 'metrics': ['ks_statistic', 'wasserstein_distance', 'out_of_range_rate'],
+        {'table': 'feature_drift',
+         'metrics': ['ks_statistic', 'wasserstein_distance', 'out_of_range_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('numerical', 'prediction')",
          'bounds': {'ks_statistic': 'ks_statistic_error_bound',
@@ -50,12 +54,19 @@
         {'table': 'feature_drift', 'metrics': ['new_category_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('categorical', 'boolean')"},
-        {'table': 'model_performance',
-         'metrics': ['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates,
-         'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,
-         'bounds': {'roc_auc': 'roc_auc_error_bound',
-                    'average_precision': 'average_precision_error_bound'},
-         'intervals': ['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates},
+        dict(performance, tasks=['binary_classification'],
+             metrics=['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates,
+             bounds={'roc_auc': 'roc_auc_error_bound',
+                     'average_precision': 'average_precision_error_bound'},
+             intervals=['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates),
+        dict(performance, tasks=['binary_classification', 'multiclass_classification'],
+             metrics=['accuracy'], intervals=['accuracy']),
+        dict(performance, tasks=['multiclass_classification'],
+             metrics=ml_monitoring.multiclass_metrics(),
+             intervals=ml_monitoring.multiclass_metrics()),
+        dict(performance, tasks=['regression'], undefined='not_estimable',
+             metrics=ml_monitoring.regression_metrics(),
+             intervals=ml_monitoring.regression_metrics()),
         {'table': 'calibration',
          'metrics': ['ece', 'ece_noise_floor', 'ece_excess', 'mce', 'mean_score'],
          'sample_count': 'labeled_count', 'label_view': true, 'data_status': true,

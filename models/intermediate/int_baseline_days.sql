@@ -10,7 +10,9 @@
 with
 
 periods as (
-    select periods.*
+    select
+        periods.*,
+        models.task
     from {{ ref('int_baseline_periods') }} as periods
     inner join {{ ref('int_monitored_models') }} as models
         on
@@ -30,7 +32,7 @@ inner join periods
         days.model_name = periods.model_name
         and days.event_date >= periods.baseline_start
         and days.event_date < periods.baseline_end
-        and (days.feature = 'score') = (periods.kind = 'score')
+        and {{ is_output('days.feature', 'periods.task') }} = (periods.kind = 'score')
         and periods.model_version in ('all', days.model_version)
         and periods.role in ('all', days.role)
 {{ where_not_held(this if is_incremental() else none, {

@@ -26,7 +26,9 @@ def model(dbt, session):
             label_view
         )
         cross join settings
-        where list_contains(protected_attributes, slice_key)
+        where
+            list_contains(protected_attributes, slice_key)
+            and task = 'binary_classification'
         order by all
     """).to_arrow_table()
     # A relation stays on this cursor, in the transaction that has deleted what is stale.

@@ -14,56 +14,17 @@
 
 with
 
-stale_dates as (
-    {{ stale_keys(ref('int_label_dates'), ['event_date']) }}
-),
+{{ labelled_predictions('binary_classification') }},
 
-labels as (
+predicted as (
     select
-        history.*,
-        case when history.known_until <= clock.held_after then history.known_until end
-            as replaced_at
-    from {{ ref('int_label_history') }} as history
-    cross join {{ ref('int_as_of') }} as clock
-    where
-        history.match_status = 'matched'
-        and not history.is_duplicate
-        and history.labeled_at <= clock.held_after
-        and history.event_date in (select event_date from stale_dates)
-        and {{ is_stale('history.event_date', ref('int_label_dates'), 'event_date') }}
-),
-
-labelled as (
-    select
-        events.*,
-        stale_dates.revision,
-        labels.label_number::integer as label,
+        *,
+        label_number::integer as label,
         coalesce(
-            case when events.prediction in ('0', '1') then events.prediction::integer end,
-            (events.score >= models.decision_threshold)::integer
-        ) as predicted,
-        {{ known_on('labels.labeled_at', 'stale_dates.event_date', 'models.label_grace_hours') }}
-            as known_on,
-        case
-            when labels.replaced_at is not null
-                then {{ known_on(
-                    'labels.replaced_at', 'stale_dates.event_date', 'models.label_grace_hours'
-                ) }}
-        end as replaced_on
-    from {{ ref('stg_inference_events') }} as events
-    inner join stale_dates on events.event_date = stale_dates.event_date
-    inner join {{ ref('int_monitored_models') }} as models
-        on events.model_name = models.model_name and models.task = 'binary_classification'
-    inner join labels
-        on
-            events.request_hash = labels.request_hash
-            and events.model_name = labels.model_name
-            and events.model_version = labels.model_version
-            and events.role = labels.role
-            and events.request_id = labels.request_id
-    where
-        events.status < 400
-        and {{ is_stale('events.event_date', ref('int_label_dates'), 'event_date') }}
+            case when prediction in ('0', '1') then prediction::integer end,
+            (score >= decision_threshold)::integer
+        ) as predicted
+    from labelled
 ),
 
 searched as (
@@ -72,9 +33,7 @@ searched as (
         (select edges from {{ ref('int_score_edges') }} where grid = 'fine') as edges,
         (select coarse_bins from {{ ref('int_score_edges') }} where grid = 'fine') as coarse_bins,
         0 as below
-    from labelled
-    -- A version that was replaced before any window could count it.
-    where replaced_on is null or replaced_on > known_on
+    from predicted
 ),
 
 -- A binary search: how many edges are below the score?

@@ -1,10 +1,11 @@
 -- Grain: one metric of one home table, for its shared keys, label_view, feature and comparison.
 {{ config(materialized='view') }}
+{% set tasks = monitored_models() | map(attribute='task') | list %}
 
 with
 
 metrics as (
-    {% for home in metric_homes() %}
+    {% for home in metric_homes() if (home.tasks or tasks) | select('in', tasks) | list %}
     {% set home_loop = loop %}
     {% for metric in (['value'] if home.is_long else home.metrics) %}
     select
@@ -19,6 +20,7 @@ metrics as (
         {{ home.sample_count }}::bigint as sample_count,
         {{ (home.bounds or {}).get(metric, 'null') }}::double as bin_bound,
         {{ (home.status or 'data_status') if home.data_status else "'ok'" }} as table_status,
+        '{{ home.undefined or 'no_data' }}' as undefined_status,
         '{{ home.table }}' as home_table
     {% if home.table == 'service_levels_minute' %}
     -- Those of the main build alone: it judges nothing that streaming runs add to the table.
@@ -35,13 +37,14 @@ metrics as (
     from {{ ref(home.table) }}
     {% endif %}
     {{ 'where ' ~ home.where if home.where }}
+    {{ 'where task in (' ~ text_literals(home.tasks) ~ ')' if home.tasks }}
     {{ 'union all' if not (loop.last and home_loop.last) }}
     {% endfor %}
     {% endfor %}
 )
 
 select
-    * exclude (table_status, bin_bound),
+    * exclude (table_status, undefined_status, bin_bound),
     case
         when value is null then null
         when bin_bound is not null then bin_bound
@@ -59,7 +62,7 @@ select
         when metric = 'labeled_count' then table_status
         when value is not null then 'ok'
         when table_status <> 'ok' then table_status
-        -- A quotient of nothing, or a latency that nobody measured.
-        else 'no_data'
+        -- Such as a quotient of nothing, or a latency that nobody measured.
+        else undefined_status
     end as data_status
 from metrics

@@ -29,10 +29,11 @@ stated as (
         performance.line_status,
         performance.reliability_curve,
         case
-            when coverage.task <> 'binary_classification' then 'not_applicable'
             when coverage.labeled_count = 0 then 'no_data'
             when coverage.is_immature then 'immature'
-        end as label_status
+        end as label_status,
+        case when coverage.task <> 'binary_classification' then 'not_applicable' end
+            as task_status
     from coverage
     left join {{ ref('int_performance') }} as performance
         using (
@@ -46,6 +47,7 @@ select
     window_start::timestamp as window_start,
     window_end::timestamp as window_end,
     label_view,
+    task,
     labeled_count,
     list_contains(protected_attributes, slice_key) as is_protected,
     {% for column in performance_columns() + calibration_columns() %}
@@ -54,6 +56,6 @@ select
     case when label_status is null then reliability_curve end as reliability_curve,
     -- Labels of predictions without a score tell nothing of these.
     coalesce(label_status, performance_status, 'no_data') as performance_status,
-    coalesce(label_status, calibration_status, 'no_data') as calibration_status,
-    coalesce(label_status, line_status, 'no_data') as line_status
+    coalesce(task_status, label_status, calibration_status, 'no_data') as calibration_status,
+    coalesce(task_status, label_status, line_status, 'no_data') as line_status
 from stated

@@ -58,15 +58,7 @@ typed_lines as (
         case
             when starts_with(record.prediction::varchar, '"')
                 then {{ json_text('record.prediction') }}
-            -- 1, 1.0 and 1e0 are one class.
-            when isfinite({{ json_number('record.prediction') }})
-                then coalesce(
-                    case
-                        when {{ json_number('record.prediction') }} % 1 = 0
-                            then try_cast({{ json_number('record.prediction') }} as bigint)::varchar
-                    end,
-                    record.prediction::varchar
-                )
+            else {{ class_name(json_number('record.prediction')) }}
         end as prediction,
         {{ typed_struct('record.features', structs.numerical_features) }} as numerical_features,
         {{ typed_struct('record.features', structs.categorical_features) }}

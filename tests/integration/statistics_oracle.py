@@ -85,14 +85,14 @@ def read_labels(folder: Path, as_of: datetime, model: dict) -> pd.DataFrame:
     """Read all versions of the labels of a binary classifier, the newest last."""
     labels = oracle.read_labels(folder, as_of)
     is_ours = labels["label_model"].isna() | (labels["label_model"] == model["name"])
-    labels = labels[is_ours & labels["label"].isin([0, 1])]
+    labels = labels[is_ours & labels["label"].isin([0, 1])].astype({"label": float})
     return labels.sort_values(["labeled_at", "label"], ignore_index=True)
 
 
 def known_labels(labels: pd.DataFrame, until: datetime) -> pd.Series:
     """Give the labels that were the newest at a moment, by request_id."""
     known = labels[labels["labeled_at"] <= until].drop_duplicates("request_id", keep="last")
-    return known.set_index("request_id")["label"].astype(float)
+    return known.set_index("request_id")["label"]
 
 
 # --- Performance and calibration -----------------------------------------------------------------
@@ -126,7 +126,11 @@ class Labelled:
 def label_windows(
     predictions: pd.DataFrame, labels: pd.DataFrame, slices: list[str], sizes, as_of: datetime
 ):
-    """Yield (window_size, window_end, label_view, predictions by slice with a column label)."""
+    """Yield (window_size, window_end, label_view, predictions by slice with a column label).
+
+    ``predictions`` are as ``read_predictions`` gives them, with at least a column ``slice <key>``
+    for each of the slices; ``labels`` as ``read_labels`` does, but of any type.
+    """
     rows = by_slice(predictions, slices)
     for days in sizes:
         for end in window_ends(predictions, days, as_of):

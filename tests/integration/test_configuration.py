@@ -69,7 +69,11 @@ WRONG_MODELS = [
     (changed(features=[feature("age", "number")]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("age") | {"unit": "y"}]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("score")]), "a feature named `score`"),
-    (changed(features=[feature("Score")]), "a feature named `score`"),
+    (changed(features=[feature("Score")]), "a feature named `Score`"),
+    (
+        changed(task="multiclass_classification", features=[feature("prediction")]),
+        "a feature named `prediction`",
+    ),
     (changed(features=[feature("age"), feature("Age")]), "twice"),
     (changed(features=[feature('a"b')]), "quotation marks"),
     (changed(features=[feature("a\\b")]), "backslashes"),

@@ -156,7 +156,7 @@ def test_nothing_new_rebuilds_nothing(tmp_path):
 
 
 def test_a_database_of_an_earlier_version_reads_its_files_anew(tmp_path):
-    """Its ledger does not know of closed files, nor its summaries of slow requests."""
+    """Its ledger does not know of closed files, nor its summaries of what came later."""
     warehouse = Warehouse(tmp_path)
     set_targets(warehouse)
     rng = random.Random(5)
@@ -164,10 +164,13 @@ def test_a_database_of_an_earlier_version_reads_its_files_anew(tmp_path):
     assert warehouse.dbt("run").exit_code == 0
     before = snapshot(warehouse)
     warehouse.execute("alter table ml_monitoring_internal.int_ingested_files drop column is_closed")
+    missing = {"performance": "r2", "feature_drift": "out_of_range_rate"}
     for name in ("service_minutes", "service_hours", "service_days", "service_levels_minute",
                  "service_rolling"):  # fmt: skip
+        missing[name] = "slow_count"
+    for name, column in missing.items():
         table = f"ml_monitoring_internal.int_{name}"
-        warehouse.execute(f"alter table {table} drop column slow_count")
+        warehouse.execute(f"alter table {table} drop column {column}")
         warehouse.execute(f"update {table} set revision = 1")
     # A streaming run that comes before the next main build lives with it.
     streaming = warehouse.dbt("run", "--select", "tag:streaming")

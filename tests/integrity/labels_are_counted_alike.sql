@@ -17,10 +17,4 @@ left join {{ ref('int_performance') }} as performance
         model_name, model_version, role, slice_key, slice_value, window_size, window_end,
         label_view
     )
-where
-    coverage.labeled_count <> coalesce(performance.labeled_count, 0)
-    and coverage.model_name in (
-        select model_name
-        from {{ ref('int_monitored_models') }}
-        where task = 'binary_classification'
-    )
+where coverage.labeled_count <> coalesce(performance.labeled_count, 0)

@@ -7,7 +7,7 @@ select
     labeled_count >= {{ settings().min_samples }}
     and performance_status not in ('not_applicable', 'no_data', 'immature') as takes_part,
     positive_rate as base_rate,
-    {{ rate_columns([
+    {{ with_intervals([
         'selection_rate', 'true_positive_rate', 'false_positive_rate', 'precision', 'accuracy'
     ]) | join(',\n    ') }},
     roc_auc,
@@ -15,6 +15,7 @@ select
     roc_auc_upper,
     ece,
     ece_noise_floor,
-    performance_status as data_status
+    case when task = 'binary_classification' then performance_status else 'not_applicable' end
+        as data_status
 from {{ ref('int_performance_windows') }}
 where is_protected

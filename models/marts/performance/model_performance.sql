@@ -3,12 +3,8 @@
 select
     {{ shared_keys() | join(',\n    ') }},
     label_view,
+    task,
     labeled_count,
     {{ performance_columns() | join(',\n    ') }},
-    null::double as mae,
-    null::double as rmse,
-    null::double as mape,
-    null::double as r2,
-    null::double as mean_error,
     performance_status as data_status
 from {{ ref('int_performance_windows') }}
