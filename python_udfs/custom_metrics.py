@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -28,10 +28,16 @@ CUSTOM = pa.schema(
         pa.field("definition", pa.string()),
         pa.field("value", pa.float64()),
         pa.field("sample_count", pa.int64()),
+        pa.field("problem", pa.string()),
         pa.field("revision", pa.uint64()),
     ]
 )
 STRUCTS = ("numerical_features", "categorical_features", "attributes")
+#: Columns that an expression may read beside the structs; `label` where there are labels.
+COLUMNS = (
+    *("request_id", "ts", "model_version", "role", "status", "latency_ms", "inference_time_ms"),
+    *("score", "prediction", "label"),
+)
 #: Columns that say where a row belongs.
 PLACE = ("model_name", "model_version", "role", "event_date")
 NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN)")
@@ -39,6 +45,7 @@ NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMA
 REFUSED_NODES = {
     "SUBQUERY": "It holds a subquery; it can read only the rows of its window.",
     "WINDOW": "It holds a window function (`over`); write an aggregate of all rows.",
+    "STAR": "It holds `*` or columns(...); name the columns.",
     "PARAMETER": "It holds a parameter (`?` or `$1`); write the value.",
 }
 #: Aggregates that draw at random, beside the functions that DuckDB itself calls volatile.
@@ -159,16 +166,11 @@ def database() -> duckdb.DuckDBPyConnection:
 
 
 @functools.cache
-def columns_of(expression: str) -> dict[str, list[str]] | None:
-    """Columns that an expression reads, and which fields of each struct; no fields: all of it.
-
-    None where that cannot be told: then it may read all of them.
-    """
+def columns_of(expression: str) -> dict[str, list[str]]:
+    """Columns that an expression reads, and which fields of each struct; no fields: all of it."""
     used: dict[str, list[str]] = {}
     whole = set()
     for node in nodes(syntax_tree(expression)):
-        if node.get("class") == "STAR":
-            return None
         if node.get("class") == "COLUMN_REF":
             name, *fields = node["column_names"]
             used.setdefault(name.lower(), []).extend(fields[:1])
@@ -190,16 +192,13 @@ def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> 
         The length of the windows in days.
     """
     over_labels = definition["rows_over"] == "labels"
-    used = columns_of(definition["expression"])
     selected = [*PLACE, *(("known_on", "replaced_on") if over_labels else ())]
-    if used is None:
-        selected = ["* exclude (slices)"]
-    for name, fields in (used or {}).items():
+    for name, fields in columns_of(definition["expression"]).items():
         fields = list(dict.fromkeys(field.lower() for field in fields))
         if name in STRUCTS and fields:
             parts = [f"{quoted(field)} := {name}.{quoted(field)}" for field in fields]
             selected.append(f"struct_pack({', '.join(parts)}) as {name}")
-        elif name in COLUMNS and name not in PLACE and (over_labels or name not in LABEL_COLUMNS):
+        elif name in (*COLUMNS, *STRUCTS) and name not in PLACE:
             selected.append(name)
     days = sorted({end - timedelta(days=ahead) for end in ends for ahead in range(1, size + 1)})
     literals = [f"date '{day}'" for day in days]
@@ -221,13 +220,6 @@ def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> 
     """
 
 
-COLUMNS = (
-    *("request_id", "ts", "model_version", "role", "status", "latency_ms", "inference_time_ms"),
-    *("score", "prediction", *STRUCTS, "label", "predicted"),
-)
-LABEL_COLUMNS = ("label", "predicted")
-
-
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -244,94 +236,157 @@ class Sandbox:
         self._connection = database()
 
     def values(
-        self, rows: pa.RecordBatchReader, definition: dict[str, Any], ends: dict[date, int], size: int
+        self,
+        rows: Callable[[], pa.RecordBatchReader],
+        definition: dict[str, Any],
+        ends: dict[date, int],
+        size: int,
     ) -> pa.Table:
         """Values of one metric in some windows of one length.
 
+        An expression that fails on the rows of a window has no value there, for the model_version
+        and role that the rows are of; the other windows have theirs.
+
         Parameters
         ----------
-        rows : RecordBatchReader
-            What ``rows_query`` gives.
+        rows : callable
+            Reads what ``rows_query`` gives, from the start each time.
         definition, ends, size
             As there.
 
         Returns
         -------
         Table
-            With the schema ``CUSTOM``; null where the expression gives no finite number.
-
-        Raises
-        ------
-        RuntimeError
-            If the expression fails on these rows. It names the metric.
+            With the schema ``CUSTOM``; value is null where the expression gives no finite number,
+            and ``problem`` says why where it fails.
         """
         first, last = min(ends), max(ends)
-        wanted = [
-            first + timedelta(days=number) in ends for number in range((last - first).days + 1)
-        ]
-        label_views = (
-            """[
-                case when replaced_on is null then 'latest' end,
-                case
-                    when window_end >= known_on
-                        and (replaced_on is null or window_end < replaced_on)
-                        then 'as_known'
-                end
-            ]"""
-            if definition["rows_over"] == "labels"
-            else "[null::varchar]"
-        )
-        is_counted = "label_view is not null" if definition["rows_over"] == "labels" else "true"
-        self._connection.register("given_rows", rows)
+        wanted = [first + timedelta(days=day) in ends for day in range((last - first).days + 1)]
+        given = {"size": size, "start": first, "first": first, "last": last, "wanted": wanted}
+        self._connection.register("given_rows", rows())
         try:
-            found = self._connection.execute(
-                f"""
-                with
-                ahead as (
-                    select *, unnest(generate_series(1, $size))::integer as days_ahead
-                    from given_rows
-                ),
-                ended as (
-                    select *, event_date + days_ahead as window_end from ahead
-                ),
-                -- In the order of the rows: no join here, nor anything else that mixes them.
-                closed as (
-                    select * from ended
-                    where
-                        window_end between $first and $last
-                        and list_extract($wanted::boolean[], greatest(window_end - $first, 0) + 1)
-                ),
-                viewed as (
-                    select *, unnest({label_views}) as label_view from closed
-                ),
-                sliced as (
-                    select *, unnest(slices) as slice from viewed where {is_counted}
-                )
-                select
-                    model_name, model_version, role, slice.slice_key as slice_key,
-                    slice.slice_value as slice_value, window_end, label_view,
-                    count(*) as sample_count,
-                    (
-                {definition["expression"]}
-                    )::double as value
-                from sliced
-                group by
-                    model_name, model_version, role, slice.slice_key, slice.slice_value,
-                    window_end, label_view
-                """,
-                {"size": size, "first": first, "last": last, "wanted": wanted},
-            ).to_arrow_table()
-        except duckdb.Error as error:
-            raise RuntimeError(
-                f"\n\n  The custom metric `{definition['metric']}` fails on the rows of its windows of"
-                f" {size} days that end from {first} to {last}:\n\n    {error_text(error)}\n\n"
-                f"  Its expression:\n\n    {definition['expression']}\n\n"
-                "  Make it fit every row: try_cast(...) in place of cast, a `filter`, or"
-                " nullif(..., 0).\n"
-            ) from None
-        finally:
+            parts = [self._compute(definition, given)]
+        except FAILURES:
             self._connection.unregister("given_rows")
-        return as_custom_table(found, definition, ends, size)
+            self._connection.register("read_rows", rows())
+            self._connection.execute("create temp table given_rows as from read_rows")
+            parts = self._compute_apart(definition, given)
+            self._connection.execute("drop table given_rows")
+            self._connection.unregister("read_rows")
+        else:
+            self._connection.unregister("given_rows")
+        return as_custom_table(pa.concat_tables(parts), definition, ends, size)
+
+    def _compute_apart(self, definition: dict[str, Any], given: dict[str, Any]) -> list[pa.Table]:
+        """Find by halves on which windows it fails; one of these is a unit of its own."""
+        units = self._connection.execute(
+            f"""
+            select distinct window_end, {UNIT} from ({CLOSED_ROWS}) order by all
+            """,
+            given,
+        ).fetchall()
+        parts = []
+        halves = [units]
+        while halves:
+            part = halves.pop()
+            try:
+                parts.append(self._compute(definition, given, part))
+            except FAILURES as error:
+                middle = len(part) // 2
+                if middle:
+                    halves += [part[:middle], part[middle:]]
+                else:
+                    parts.append(self._compute(definition, given, part, without_values(error)))
+        return parts
+
+    def _compute(
+        self,
+        definition: dict[str, Any],
+        given: dict[str, Any],
+        units: list[tuple[date, str]] | None = None,
+        problem: str | None = None,
+    ) -> pa.Table:
+        """Compute the values of all windows, or of units that follow on each other.
+
+        With a ``problem`` the expression is left out.
+        """
+        is_labelled = definition["rows_over"] == "labels"
+        is_in_units = "true"
+        if units:
+            given = given | {
+                **{"first": units[0][0], "last": units[-1][0]},
+                **{"lowest": units[0][1], "highest": units[-1][1]},
+            }
+            is_in_units = f"{UNIT} between $lowest and $highest"
+        expression = "null" if problem else definition["expression"]
+        return self._connection.sql(
+            f"""
+            with
+            closed as (
+                select * from ({CLOSED_ROWS})
+                where {is_in_units}
+            ),
+            -- In the order of the rows: no join here, nor anything else that mixes them.
+            viewed as (
+                select *, unnest({LABEL_VIEWS if is_labelled else "[null::varchar]"}) as label_view
+                from closed
+            ),
+            -- DuckDB may compute an expression before it filters rows: not where one has failed.
+            sliced as {"materialized" if units else ""} (
+                select *, unnest(slices) as slice
+                from viewed
+                {"where label_view is not null" if is_labelled else ""}
+            )
+            select
+                model_name, model_version, role, slice.slice_key as slice_key,
+                slice.slice_value as slice_value, window_end, label_view,
+                count(*) as sample_count,
+                $problem::varchar as problem,
+                (
+            {expression}
+                )::double as value
+            from sliced
+            group by
+                model_name, model_version, role, slice.slice_key, slice.slice_value,
+                window_end, label_view
+            """,
+            params=given | {"problem": problem},
+        ).to_arrow_table()
+
+
+#: Begins with the window_end, so that units that follow on each other are of few days.
+UNIT = "to_json([window_end::varchar, model_name, model_version, role])::varchar"
+LABEL_VIEWS = """[
+    case when replaced_on is null then 'latest' end,
+    case
+        when window_end >= known_on and (replaced_on is null or window_end < replaced_on)
+            then 'as_known'
+    end
+]"""
+#: What an expression can do wrong; want of memory and the like is not among it.
+FAILURES = (duckdb.DataError, duckdb.InvalidInputException)
+
+
+# Each row once for each wanted window that it is in; `wanted` is by days from `start` on.
+CLOSED_ROWS = """
+    select *, event_date + days_ahead as window_end
+    from (
+        select *, unnest(generate_series(1, $size))::integer as days_ahead
+        from given_rows
+        where event_date between $first::date - $size::integer and $last::date - 1
+    )
+    where
+        event_date + days_ahead between $first and $last
+        and list_extract(
+            $wanted::boolean[], greatest(event_date + days_ahead - $start::date, 0) + 1
+        )
+"""
+
+
+def without_values(error: duckdb.Error) -> str:
+    """What DuckDB says of rows, without what it quotes of them."""
+    text = re.sub(r"'.*'|\".*\"", "'...'", error_text(error).split("\n")[0])
+    return re.sub(r"(?<![\w.])[-+]?\d[\w.+-]*", "...", text)
 
 
 def as_custom_table(

@@ -31,6 +31,7 @@
             'over': metric.get('over', 'events'),
             'slices': metric.get('slices', []),
             'windows_days': metric.get('windows_days', [1]) | unique | sort | list,
+            'attributes': metric.get('attributes', []),
             'better': metric.get('better', 'none'),
         }) %}
     {% endfor %}
@@ -41,13 +42,15 @@
 {% macro custom_metric_example() %}
     {{ return('custom_metrics:\n  - name: high_score_share\n    model: churn\n'
         ~ '    expression: "count(*) filter (where score > 0.8) / count(*)"\n'
-        ~ '    over: events\n    slices: [country]\n    windows_days: [1, 7]\n    better: lower') }}
+        ~ '    over: events # or labels\n    slices: [country]\n    windows_days: [1, 7]\n'
+        ~ '    better: lower') }}
 {% endmacro %}
 
 
 {% macro validate_custom_metric(metric, where, seen) %}
     {% set example = ml_monitoring.custom_metric_example() %}
-    {% set known = ['name', 'model', 'expression', 'over', 'slices', 'windows_days', 'better'] %}
+    {% set known = ['name', 'model', 'expression', 'over', 'slices', 'windows_days', 'attributes',
+                    'better'] %}
     {% if metric is not mapping or metric.get('name') is not string %}
         {% do ml_monitoring.config_error('custom_metrics', where ~ 'without a `name` that is text.',
             example) %}
@@ -79,6 +82,23 @@
                 ~ metric[key] ~ '`; it must be one of ' ~ values | join(', ') ~ '.', example) %}
         {% endif %}
     {% endfor %}
+    {% set attributes = metric.get('attributes', []) %}
+    {% if attributes is string or attributes is mapping or attributes is not iterable %}
+        {% do ml_monitoring.config_error('custom_metrics', where ~ 'with attributes `' ~ attributes
+            ~ '`; it must be a list of names.', example) %}
+    {% endif %}
+    {% for name in attributes %}
+        {% do ml_monitoring.validate_field_name(name, where ~ 'with an attribute', example,
+                                                'custom_metrics') %}
+        {% for monitored in ml_monitoring.monitored_models() %}
+            {% for slice in monitored.slices if slice.name | lower == name | lower
+                  and slice.name != name and not slice.is_feature %}
+                {% do ml_monitoring.config_error('custom_metrics', where ~ 'with the attribute `'
+                    ~ name ~ '`, which is spelled `' ~ slice.name ~ '` elsewhere. Log and declare'
+                    ~ ' it in one way.', example) %}
+            {% endfor %}
+        {% endfor %}
+    {% endfor %}
     {% do ml_monitoring.validate_custom_scope(metric, where, example) %}
 {% endmacro %}
 
@@ -98,7 +118,7 @@
     {% if over_labels and not (models | rejectattr('task', 'equalto', 'multiclass_classification')
           | list) %}
         {% do ml_monitoring.config_error('custom_metrics', where ~ 'over labels of a model of more'
-            ~ ' than two classes; `label` and `predicted` are numbers, which it does not have.'
+            ~ ' than two classes; `label` is a number, which these do not have.'
             ~ ' Use over: events, or a model of another task.', example) %}
     {% endif %}
 
@@ -158,7 +178,7 @@
         {% do columns.update({struct: 'struct(' ~ fields | join(', ') ~ ')'}) %}
     {% endfor %}
     {% if over == 'labels' %}
-        {% do columns.update({'label': 'double', 'predicted': 'double'}) %}
+        {% do columns.update({'label': 'double'}) %}
     {% endif %}
     {{ return(columns) }}
 {% endmacro %}

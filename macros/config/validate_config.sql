@@ -236,11 +236,11 @@ monitored_models:
 
 
 {# A name becomes a quoted identifier and a JSON key: what neither can hold is refused. #}
-{% macro validate_field_name(name, where, example) %}
+{% macro validate_field_name(name, where, example, var_name='monitored_models') %}
     {% if name is not string or name | trim == '' or name | length > 200
           or '"' in name or '\\' in name or name == '(none)'
           or modules.re.search('[\\x00-\\x1f]', name) %}
-        {% do ml_monitoring.config_error('monitored_models', where ~ ' with the name `' ~ name
+        {% do ml_monitoring.config_error(var_name, where ~ ' with the name `' ~ name
             ~ '`; a name is text of up to 200 characters without quotation marks, backslashes or'
             ~ ' control characters.', example) %}
     {% endif %}

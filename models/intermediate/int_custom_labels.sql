@@ -20,18 +20,8 @@ labels as (
 
 labelled as (
     select
-        events.model_name,
-        events.event_date,
-        {% for column in custom_metric_columns('events') %}
-        events.{{ column }},
-        {% endfor %}
+        events.*,
         labels.label_number as label,
-        case
-            when models.task = 'regression' then events.score
-            when events.prediction in ('0', '1') then events.prediction::double
-            else (events.score >= models.decision_threshold)::double
-        end as predicted,
-        {{ slices_of('events') }} as slices,
         {{ known_on('labels.labeled_at', 'events.event_date', 'models.label_grace_hours') }}
             as known_on,
         case
@@ -40,7 +30,7 @@ labelled as (
                     'labels.replaced_at', 'events.event_date', 'models.label_grace_hours'
                 ) }}
         end as replaced_on
-    from {{ ref('stg_inference_events') }} as events
+    from {{ ref('int_custom_events') }} as events
     inner join {{ ref('int_monitored_models') }} as models
         on
             events.model_name = models.model_name
@@ -53,7 +43,6 @@ labelled as (
             and events.model_version = labels.model_version
             and events.role = labels.role
             and events.request_id = labels.request_id
-    where events.status < 400
 )
 
 select * from labelled

@@ -2,6 +2,8 @@
 label_view with rows.
 """
 
+from functools import partial
+
 import pyarrow as pa
 
 from custom_metrics import CUSTOM, Sandbox, rows_query, stale_custom_windows
@@ -17,13 +19,16 @@ def model(dbt, session):
     tables = [CUSTOM.empty_table()]
     sandbox = Sandbox() if len(stale) else None
     for definition in definitions:
-        # DuckDB finds `rows` by the name of the variable.
-        rows = sources[definition["rows_over"]]
+        source = sources[definition["rows_over"]]
         for size in definition["windows_days"]:
             ends = stale.get((definition["metric"], size))
             if ends:
                 query = rows_query(definition, ends, size)
-                reader = session.sql(query).to_arrow_reader(100_000)
-                tables.append(sandbox.values(reader, definition, ends, size))
+                read = partial(rows, source, query)
+                tables.append(sandbox.values(read, definition, ends, size))
     # A relation stays on this cursor, in the transaction that has deleted what is stale.
     return session.from_arrow(pa.concat_tables(tables))
+
+
+def rows(source, query):
+    return source.query("rows", query).to_arrow_reader(100_000)

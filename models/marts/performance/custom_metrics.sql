@@ -41,6 +41,7 @@ over_events as (
         value,
         sample_count,
         better,
+        problem,
         null::varchar as label_status
     from found
     where rows_over = 'events'
@@ -57,6 +58,7 @@ over_labels as (
         found.value,
         coalesce(found.sample_count, 0)::bigint as sample_count,
         definitions.better,
+        found.problem,
         case
             when found.sample_count is null then 'no_data'
             when coverage.is_immature then 'immature'
@@ -106,5 +108,6 @@ select
     case when data_status = 'ok' then value end as value,
     sample_count,
     better,
+    problem,
     data_status
 from stated
