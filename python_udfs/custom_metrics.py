@@ -48,8 +48,11 @@ REFUSED_NODES = {
     "STAR": "It holds `*` or columns(...); name the columns.",
     "PARAMETER": "It holds a parameter (`?` or `$1`); write the value.",
 }
-#: Aggregates that draw at random, beside the functions that DuckDB itself calls volatile.
-RANDOM = {"reservoir_quantile"}
+#: What DuckDB calls consistent though it draws at random or looks at the clock.
+UNSTABLE = {
+    *("reservoir_quantile", "age", "current_timestamp", "localtimestamp", "current_time"),
+    *("localtime", "current_localtime", "current_localtimestamp", "get_current_timestamp"),
+}
 
 
 def syntax_tree(expression: str) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def expression_problem(expression: str, columns: dict[str, str]) -> str | None:
             for (name,) in connection.execute(
                 "select function_name from duckdb_functions() where stability <> 'CONSISTENT'"
             ).fetchall()
-        } | RANDOM
+        } | UNSTABLE
         named = {
             name.lower()
             for node in nodes(select["select_list"])
@@ -160,6 +163,7 @@ def database() -> duckdb.DuckDBPyConnection:
     from functions import register  # noqa: PLC0415
 
     connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
+    connection.execute("set TimeZone = 'UTC'")
     register(connection)
     connection.execute("set lock_configuration = true")
     return connection

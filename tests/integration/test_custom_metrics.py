@@ -1,13 +1,17 @@
 """Custom metrics equal plain Python over the landing records, and behave like any other metric."""
 
 import copy
+import json
 import math
 import random
+import re
 from datetime import date, datetime, timedelta
 
 import pytest
 import yaml
+from dbt.cli.main import dbtRunner
 
+from tests.documents import queries
 from tests.integration.schedules import snapshot
 from tests.integration.warehouse import MODEL, PROJECT, RULE, TARGET, Warehouse, event, label
 
@@ -360,3 +364,121 @@ def test_only_what_changed_is_computed_anew(built, records, tmp_path):
     assert warehouse.query(f"select distinct metric from {table} where sample_count >= 0") == [
         ("mean_age",)
     ]
+
+
+MINE = {"name": "mine", "model": "churn", "expression": "avg(score)"}
+BEYOND = {"name": "forecast", "task": "multiclass_classification", "features": [],
+          "slices": ["plan"]}  # fmt: skip
+WRONG = [
+    ("mine", "it must be a list"),
+    (MINE, "it must be a list"),
+    (["mine"], "(number 1) without a `name`"),
+    ([MINE | {"name": 7}], "without a `name`"),
+    ([MINE | {"name": "My metric"}], "no plain identifier"),
+    ([MINE | {"name": "f1"}], "that of a built-in metric"),
+    ([MINE, MINE], "twice"),
+    ([MINE | {"treshold": 1}], "unknown key `treshold`"),
+    ([MINE | {"model": "chrun"}], "none of the monitored models"),
+    ([MINE | {"expression": ""}], "without an `expression`"),
+    ([MINE | {"expression": 5}], "without an `expression`"),
+    ([MINE | {"over": "rows"}], "it must be one of events, labels"),
+    ([MINE | {"better": "up"}], "it must be one of higher, lower, none"),
+    ([MINE | {"slices": "plan"}], "list of names"),
+    ([MINE | {"slices": ["origin"]}], "none of the slices of its model"),
+    ([MINE | {"slices": ["plan", "plan"]}], "there twice"),
+    ([MINE | {"windows_days": 7}], "list of days"),
+    ([MINE | {"windows_days": []}], "list of days"),
+    ([MINE | {"windows_days": [0]}], "from 1 to 366"),
+    ([MINE | {"windows_days": [True]}], "from 1 to 366"),
+    ([MINE | {"over": "labels", "windows_days": [3]}], "no label coverage"),
+    ([MINE | {"over": "labels", "model": "forecast"}], "more than two classes"),
+    ([MINE | {"attributes": "fee"}], "list of names"),
+    ([MINE | {"attributes": ['f"e']}], "quotation marks"),
+    ([MINE | {"attributes": ["Country"]}], "which is spelled `country` elsewhere"),
+    ([MINE | {"expression": "avg(label)"}], 'Referenced column "label" not found'),
+    ([MINE | {"expression": "score"}], "It is no aggregate"),
+    ([MINE | {"expression": "avg(score"}], "parentheses"),
+    ([MINE | {"expression": "max(request_id)"}], "no number"),
+    ([MINE | {"expression": "max((from read_text('/etc/hostname')))"}], "subquery"),
+    ([MINE | {"expression": "avg(attributes.fee::double)"}], "Could not find key"),
+]
+
+
+def test_wrong_declarations_stop_with_the_reason(tmp_path):
+    """In this process, on a manifest parsed once."""
+    common = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT / "profiles"),
+              "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path), "--quiet"]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ML_MONITORING_PATH", str(tmp_path / "warehouse.duckdb"))
+        patch.chdir(PROJECT)
+        messages = []
+        runner = dbtRunner(
+            manifest=dbtRunner().invoke(["parse", *common]).result,
+            callbacks=[lambda message: messages.append(message.info.msg)],
+        )
+        for given, problem in [*WRONG, ([MINE], None), ([MINE | {"model": None}], None)]:
+            messages.clear()
+            models = [*VARS["monitored_models"], BEYOND]
+            own = json.dumps(VARS | {"monitored_models": models, "custom_metrics": given})
+            result = runner.invoke(["run-operation", "validate_config", *common, "--vars", own])
+            message = "\n".join(messages)
+            assert result.success == (problem is None), (given, message)
+            if problem:
+                assert "The var `custom_metrics`" in message and problem in message, message
+                example = message.split("A right example")[1]
+                assert "custom_metrics:\n" in example or "performance_windows_days: " in example
+
+
+def test_a_wrong_declaration_stops_a_build(tmp_path):
+    warehouse = Warehouse(tmp_path, {"custom_metrics": [MINE | {"expression": "avg(scoer)"}]})
+    build = warehouse.dbt("build")
+    assert build.exit_code != 0
+    for part in ("The var `custom_metrics` has the metric `mine`", 'Referenced column "scoer"',
+                 "A right example", "custom_metrics:\n"):  # fmt: skip
+        assert part in build.output
+    assert not warehouse.query("from duckdb_tables() where schema_name = 'ml_monitoring'")
+
+
+WRONG_TARGETS = [
+    ({"metric": "mean_age", "slice_key": "plan"}, "none of the slices of this custom metric"),
+    ({"metric": "mean_age", "window_size": "7d"}, "none that the metric"),
+    ({"metric": "revenue_of_approved", "model_name": "other"}, "not of this model"),
+]
+
+
+def test_wrong_targets_are_named_with_the_reason(tmp_path):
+    models = [*VARS["monitored_models"], MODEL | {"name": "other"}]
+    warehouse = Warehouse(tmp_path, VARS | {"monitored_models": models})
+    targets = [
+        {"slo_name": str(number), "window_size": "1d"} | target
+        for number, (target, _) in enumerate(WRONG_TARGETS)
+    ]
+    warehouse.own("slo_targets", TARGET, [*targets, *TARGETS])
+    warehouse.own("alert_rules", RULE, RULES)
+    assert warehouse.dbt("run", "--select", "+stg_alert_rules").exit_code == 0
+    found = dict(
+        warehouse.query("select slo_name, problem from ml_monitoring_internal.stg_slo_targets")
+    )
+    for number, (_, problem) in enumerate(WRONG_TARGETS):
+        assert problem in found[str(number)]
+    assert {found[target["slo_name"]] for target in TARGETS} == {None}
+    # `*` is for each of the metric's slices, and for no other.
+    assert warehouse.query(
+        "select distinct slice_key, problem from ml_monitoring_internal.stg_alert_rules"
+    ) == [("country", None)]
+
+
+def test_the_worked_example_of_the_docs(built, records):
+    """Its declarations are valid and give what plain Python gives."""
+    text = (PROJECT / "docs" / "custom_metrics.md").read_text()
+    examples = {
+        metric["name"]: metric
+        for block in re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        for metric in yaml.safe_load(block)["vars"]["custom_metrics"]
+    }
+    # What the other tests compare with plain Python is what the docs show.
+    assert examples["revenue_of_approved"] == METRICS[0]
+    assert examples["cost_of_errors"] == METRICS[2]
+    assert len(examples) == 2
+    for sql in queries(text):
+        assert built.query(sql)
