@@ -153,14 +153,14 @@ def expression_problem(expression: str, columns: dict[str, str]) -> str | None:
 
 
 def error_text(error: duckdb.Error) -> str:
-    """What DuckDB says, without the place in a statement that the user did not write."""
+    """Say what DuckDB says, without the place in a statement that the user did not write."""
     return str(error).split("\n\nLINE ")[0].strip()
 
 
 def database() -> duckdb.DuckDBPyConnection:
-    """An empty database that cannot reach anything else, with the project's functions."""
+    """Open an empty database that can reach nothing else, with the project's functions."""
     # dbt-duckdb's plugins are there wherever dbt is; the functions themselves need none.
-    from functions import register  # noqa: PLC0415
+    from functions import register
 
     connection = duckdb.connect(config={"threads": 1, "enable_external_access": "false"})
     connection.execute("set TimeZone = 'UTC'")
@@ -184,7 +184,7 @@ def columns_of(expression: str) -> dict[str, list[str]]:
 
 
 def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> str:
-    """The query over int_custom_events or int_custom_labels, there called `rows`, for some windows.
+    """Write the query over int_custom_events or int_custom_labels, called `rows`, for some windows.
 
     Parameters
     ----------
@@ -225,11 +225,12 @@ def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> 
 
 
 def quoted(name: str) -> str:
+    """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def texts(values: list[str]) -> str:
-    """A list of texts in SQL."""
+    """Write a list of texts in SQL."""
     return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
 
 
@@ -388,7 +389,7 @@ CLOSED_ROWS = """
 
 
 def without_values(error: duckdb.Error) -> str:
-    """What DuckDB says of rows, without what it quotes of them."""
+    """Say what DuckDB says of rows, without what it quotes of them."""
     text = re.sub(r"'.*'|\".*\"", "'...'", error_text(error).split("\n")[0])
     return re.sub(r"(?<![\w.])[-+]?\d[\w.+-]*", "...", text)
 
@@ -411,7 +412,9 @@ def as_custom_table(
 
 
 def stale_custom_windows(
-    dbt: Any, session: Any, wanted: Any  # noqa: ARG001
+    dbt: Any,
+    session: Any,
+    wanted: Any,  # noqa: ARG001
 ) -> dict[tuple[str, int], dict[date, int]]:
     """Windows that the model lacks, or that its pre-hook has deleted: by metric and days.
 

@@ -195,7 +195,9 @@ def expected(metric, events, given_labels, as_of):
                         continue
                     for slice_of in slices_of(record, metric.get("slices", [])):
                         key = (record["role"], *slice_of, f"{size}d", end, view)
-                        groups.setdefault(key, []).append((record, max(known)[1] if known else None))
+                        groups.setdefault(key, []).append(
+                            (record, max(known)[1] if known else None)
+                        )
     compute = ORACLES[metric["name"]]
     return {key: (compute(rows), len(rows)) for key, rows in groups.items()}
 
@@ -320,7 +322,9 @@ def test_step_by_step_equals_at_once(built, records, tmp_path):
         (AS_OF, METRICS, 0),
     ):
         now = moment_of(as_of)
-        known = [record for record in events if moment_of(record["ts"]) < now - timedelta(days=late)]
+        known = [
+            record for record in events if moment_of(record["ts"]) < now - timedelta(days=late)
+        ]
         for name, part in (("first", known[::2]), ("late", known[1::2] if not late else [])):
             warehouse.write(f"inference_events/{name}.jsonl", part)
         come = [entry for entry in given_labels if moment_of(entry["labeled_at"]) < now or not late]
@@ -334,9 +338,9 @@ def test_step_by_step_equals_at_once(built, records, tmp_path):
     assert len(found["custom_metrics"]) > 300
 
 
-def test_only_what_changed_is_computed_anew(built, records, tmp_path):
+def test_only_what_changed_is_computed_anew(records, tmp_path):
     """One more day of events touches its own windows, and those of no other day or metric."""
-    events, given_labels = records
+    events, _ = records
     warehouse = Warehouse(tmp_path, copy.deepcopy(VARS) | {"as_of": AS_OF})
     select = ("run", "--select", "+custom_metrics")
     warehouse.write("inference_events/all.jsonl", events)
@@ -407,7 +411,8 @@ WRONG = [
 def test_wrong_declarations_stop_with_the_reason(tmp_path):
     """In this process, on a manifest parsed once."""
     common = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT / "profiles"),
-              "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path), "--quiet"]  # fmt: skip
+              "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path),
+              "--quiet"]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ML_MONITORING_PATH", str(tmp_path / "warehouse.duckdb"))
         patch.chdir(PROJECT)
@@ -468,7 +473,7 @@ def test_wrong_targets_are_named_with_the_reason(tmp_path):
     ) == [("country", None)]
 
 
-def test_the_worked_example_of_the_docs(built, records):
+def test_the_worked_example_of_the_docs(built):
     """Its declarations are valid and give what plain Python gives."""
     text = (PROJECT / "docs" / "custom_metrics.md").read_text()
     examples = {

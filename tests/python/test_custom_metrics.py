@@ -119,7 +119,9 @@ def test_what_is_said_of_a_failure_holds_no_values():
         "Conversion Error: Could not convert string 'it's secret' to INT32\n\nLINE 3: ..."
     )
     assert without_values(error) == "Conversion Error: Could not convert string '...' to INT32"
-    error = duckdb.OutOfRangeException('Out of Range Error: Overflow of -1.5e308 * 71 in "x" of BIT')
+    error = duckdb.OutOfRangeException(
+        'Out of Range Error: Overflow of -1.5e308 * 71 in "x" of BIT'
+    )
     assert without_values(error) == "Out of Range Error: Overflow of ... * ... in '...' of BIT"
 
 
@@ -143,7 +145,10 @@ def windows(days, size):
 def values(rows, expression, ends, size, rows_over="events"):
     """By model_version, window_end and label_view: value, sample_count, whether it failed."""
     found = Sandbox().values(
-        lambda: pa.Table.from_pylist(rows).to_reader(), definition(expression, rows_over), ends, size
+        lambda: pa.Table.from_pylist(rows).to_reader(),
+        definition(expression, rows_over),
+        ends,
+        size,
     )
     assert found.schema == CUSTOM
     return {
@@ -172,7 +177,9 @@ def test_windows_of_several_days():
         moment = FIRST + timedelta(days=end)
         expected = sum(counts.get(day, 0) for day in range(end - 3, end))
         is_there = moment in ends and expected
-        assert found.get(("v1", moment, None)) == ((expected, expected, False) if is_there else None)
+        assert found.get(("v1", moment, None)) == (
+            (expected, expected, False) if is_there else None
+        )
 
 
 def test_label_views():
