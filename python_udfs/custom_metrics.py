@@ -197,7 +197,7 @@ def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> 
     """
     over_labels = definition["rows_over"] == "labels"
     selected = [*PLACE, *(("known_on", "replaced_on") if over_labels else ())]
-    for name, fields in columns_of(definition["expression"]).items():
+    for name, fields in columns_of(definition["sql_expression"]).items():
         fields = list(dict.fromkeys(field.lower() for field in fields))
         if name in STRUCTS and fields:
             parts = [f"{quoted(field)} := {name}.{quoted(field)}" for field in fields]
@@ -323,7 +323,7 @@ class Sandbox:
                 **{"lowest": units[0][1], "highest": units[-1][1]},
             }
             is_in_units = f"{UNIT} between $lowest and $highest"
-        expression = "null" if problem else definition["expression"]
+        expression = "null" if problem else definition["sql_expression"]
         return self._connection.sql(
             f"""
             with

@@ -3,7 +3,7 @@
 {% for metric in metrics %}
 select
     {{ text_literal(metric.name) }} as metric,
-    {{ text_literal(metric.expression) }} as expression,
+    {{ text_literal(metric.expression) }} as sql_expression,
     '{{ metric.over }}' as rows_over,
     [{{ text_literals(metric.models) }}]::varchar [] as models,
     [{{ text_literals(['all'] + metric.slices) }}]::varchar [] as slices,
@@ -15,7 +15,7 @@ select
 {% else %}
 select
     null::varchar as metric,
-    null::varchar as expression,
+    null::varchar as sql_expression,
     null::varchar as rows_over,
     null::varchar [] as models,
     null::varchar [] as slices,

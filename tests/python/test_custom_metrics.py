@@ -132,7 +132,7 @@ NAMES = ["model_name", "model_version", "role", "event_date", "score", "fee", "s
 
 def definition(expression, rows_over="events"):
     return {
-        "metric": "mine", "expression": expression, "rows_over": rows_over, "definition": "d",
+        "metric": "mine", "sql_expression": expression, "rows_over": rows_over, "definition": "d",
         "slices": ["all"], "models": ["churn"],
     }  # fmt: skip
 

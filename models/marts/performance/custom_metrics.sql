@@ -70,8 +70,7 @@ over_labels as (
             and list_contains(definitions.models, coverage.model_name)
             and list_contains(definitions.slices, coverage.slice_key)
             and list_contains(
-                list_transform(definitions.windows_days, lambda days: days || 'd'),
-                coverage.window_size
+                definitions.windows_days, rtrim(coverage.window_size, 'd')::bigint
             )
     left join found
         on
