@@ -147,11 +147,26 @@ def ece_interval(
     count, distance = _distances(count, score_sum, positives)
     total = np.sum(count, axis=-1)
     share = (np.asarray(positives) + 2) / (count + 4)
-    spread = np.sqrt(count * share * (1 - share))
+    variance = count * share * (1 - share)
     observed = rate(np.sum(distance, axis=-1), total)
-    bias = rate(np.sqrt(2 / np.pi) * np.sum(spread, axis=-1), total)
-    reach = z * rate(np.sqrt(np.sum(spread**2, axis=-1)), total)
+    bias = ece_noise_floor(count, variance)
+    reach = z * rate(np.sqrt(np.sum(variance, axis=-1)), total)
     return np.maximum(observed - bias - reach, 0.0), np.minimum(observed + reach, 1.0)
+
+
+def clipped_logit(scores: np.ndarray) -> np.ndarray:
+    """Log odds of scores, clipped at 2^-52 from 0 and 1, where they would be infinite.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (...)
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+        Within ±36.1.
+    """
+    return logit(np.clip(scores, CLIP, 1 - CLIP))
 
 
 def calibration_line_interval(
@@ -192,7 +207,7 @@ def calibration_line_interval(
     """
     z = normal_quantile(confidence)
     count = np.add(negatives, positives)
-    x = logit(np.clip(np.where(count > 0, scores, 0.5), CLIP, 1 - CLIP))
+    x = clipped_logit(np.where(count > 0, scores, 0.5))
     line = np.asarray(intercept)[..., None] + np.asarray(slope)[..., None] * x
     weight = count * expit(line) * expit(-line)
     total = np.sum(weight, axis=-1)
@@ -252,7 +267,7 @@ def calibration_line(
     # A mean may come out an ulp over 1.
     if (filled & ~((scores >= -1e-9) & (scores <= 1 + 1e-9))).any():
         raise ValueError(f"scores of filled bins must be in [0, 1], got {scores[filled]}")
-    log_odds = logit(np.clip(np.where(filled, scores, 0.5), CLIP, 1 - CLIP))
+    log_odds = clipped_logit(np.where(filled, scores, 0.5))
 
     lowest_positive, highest_positive = _range(log_odds, positives > 0)
     lowest_negative, highest_negative = _range(log_odds, negatives > 0)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-from calibration import CLIP, calibration_line
+from calibration import calibration_line, clipped_logit
 
 METHODS = ("temperature", "platt", "isotonic")
 # A slope beyond this means that the scores separate the classes, or nearly.
@@ -59,7 +59,7 @@ def fit(
     if not (negatives.sum() and positives.sum()):
         return None
     if method == "temperature":
-        return _fit_temperature(_log_odds(scores), negatives, positives)
+        return _fit_temperature(clipped_logit(scores), negatives, positives)
     if method == "platt":
         slope, intercept = (float(part) for part in calibration_line(scores, negatives, positives))
         # A falling map would turn the ranking round: then calibration is not what is wrong.
@@ -90,9 +90,9 @@ def apply(method: str, parameters: Parameters, scores: np.ndarray) -> np.ndarray
         In [0, 1], not falling where the scores rise.
     """
     if method == "temperature":
-        return expit(_log_odds(scores) / parameters["temperature"])
+        return expit(clipped_logit(scores) / parameters["temperature"])
     if method == "platt":
-        return expit(parameters["intercept"] + parameters["slope"] * _log_odds(scores))
+        return expit(parameters["intercept"] + parameters["slope"] * clipped_logit(scores))
     return np.interp(scores, parameters["score"], parameters["probability"])
 
 
@@ -113,10 +113,6 @@ def has_doubled(ece: float, noise_floor: float, baseline_ece: float) -> bool:
     """
     rise = ece - np.fmax(baseline_ece, noise_floor)
     return bool(ece >= 2 * baseline_ece and rise >= LEAST_RISE)
-
-
-def _log_odds(scores: np.ndarray) -> np.ndarray:
-    return logit(np.clip(scores, CLIP, 1 - CLIP))
 
 
 def _fit_temperature(

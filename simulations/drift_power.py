@@ -14,14 +14,14 @@ from simulations.verdicts import comparisons_of, is_flagged, judge
 from simulations.worlds import BY_NAME, FEATURES, Change, Feature, Sample, World, draw
 
 SIZES = (50, 300, 5000)
-ALIKE = [World("independent days", n) for n in (50, 100, 300, 5000)]
-UNLIKE = [World("days alike", n, days=28, day_effect=0.2, memory=0.5) for n in SIZES]
+INDEPENDENT = [World("independent days", n) for n in (50, 100, 300, 5000)]
+CORRELATED = [World("days alike", n, days=28, day_effect=0.2, memory=0.5) for n in SIZES]
 # How far the days' effects may go before the rule no longer holds.
-HARD = [
+STRONGLY_CORRELATED = [
     World("days more alike", 300, days=28, day_effect=0.2, memory=0.7),
     World("days more alike", 300, days=56, day_effect=0.2, memory=0.7),
 ]
-WORLDS = [*ALIKE, *UNLIKE, *HARD]
+WORLDS = [*INDEPENDENT, *CORRELATED, *STRONGLY_CORRELATED]
 #: Of each change: what is said of it, the feature, and what is different in the window.
 CHANGES = [
     *(
@@ -162,6 +162,6 @@ def simulate(repeats: int, seed: int, say: Say) -> dict:
     for world in WORLDS:
         table, flags = without_drift(world, repeats, seed, say)
         alarms += false_alarms(table, flags, world)
-        if world in ALIKE:
+        if world in INDEPENDENT:
             power += with_drift(table, world, CHANGES, repeats, seed, say)
     return {"repeats": repeats, "seed": seed, "false_alarms": alarms, "power": power}

@@ -56,6 +56,12 @@ protected_attributes as (
             when role not in ('live', 'shadow', 'all') then 'role must be live, shadow or all'
             when coalesce(metric, '') not in ({{ text_literals(ml_monitoring.metric_names()) }})
                 then 'metric must be one of {{ ml_monitoring.metric_names() | join(', ') }}'
+            {% for model in monitored_models() %}
+            when
+                model_name = {{ text_literal(model.name) }}
+                and metric in ({{ text_literals(ml_monitoring.metrics_of_other_tasks(model.task)) }})
+                then 'the model is a {{ model.task }}, which has no such metric'
+            {% endfor %}
             when not exists (
                 select 1 from slices
                 where slices.model_name = typed.model_name and slices.slice_key = typed.slice_key
@@ -143,6 +149,8 @@ protected_attributes as (
                                 {{ custom.windows_days }}, lambda days: days || 'd'
                             )
                         {%- endfor %}
+                        when metric = 'domain_classifier_auc'
+                            then ['{{ ml_monitoring.settings().drift_windows_days | max }}d']
                         else list_transform(
                             {{ ml_monitoring.performance_windows_days() }}, lambda days: days || 'd'
                         )

@@ -113,6 +113,7 @@
         'baseline_grace_days': ml_monitoring.whole_number_var('baseline_grace_days', 1, 0),
         'version_baseline_days': ml_monitoring.whole_number_var('version_baseline_days', 14, 1),
         'drift_bins': ml_monitoring.whole_number_var('drift_bins', 200, 10),
+        'multivariate_drift': ml_monitoring.boolean_var('multivariate_drift', true),
         'psi_floor': ml_monitoring.number_var('psi_floor', 0.000001, 0, 0.01),
         'psi_moderate': ml_monitoring.number_var('psi_moderate', 0.1, 0, 100),
         'psi_significant': ml_monitoring.number_var('psi_significant', 0.25, 0, 100),
@@ -200,10 +201,15 @@
 
 {# Whether the public tables are also published to a file of their own. #}
 {% macro is_publishing() %}
-    {% set given = var('publish', true) %}
+    {{ return(ml_monitoring.boolean_var('publish', true)) }}
+{% endmacro %}
+
+
+{% macro boolean_var(name, default) %}
+    {% set given = var(name, default) %}
     {% if given is not sameas true and given is not sameas false %}
-        {% do ml_monitoring.config_error('publish', 'is `' ~ given
-            ~ '`; it must be true or false.', 'publish: true') %}
+        {% do ml_monitoring.config_error(name, 'is `' ~ given
+            ~ '`; it must be true or false.', name ~ ': ' ~ default | lower) %}
     {% endif %}
     {{ return(given) }}
 {% endmacro %}

@@ -26,6 +26,25 @@
 {%- endmacro %}
 
 
+{# The features of a model with their types, as a list of structs. #}
+{% macro feature_list(model) -%}
+    [
+        {%- for feature in model.features %}
+        struct_pack(name := {{ ml_monitoring.text_literal(feature.name) }}, type := '{{ feature.type }}')
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    ]::struct(name varchar, type varchar) []
+{%- endmacro %}
+
+
+{# The columns of int_prediction_bins that hold these features, in the same order. #}
+{% macro feature_bin_list(model) -%}
+    [
+        {%- for feature in model.features %} bins.bin_{{ loop.index }}{{ ',' if not loop.last }}
+        {%- endfor %} ]::smallint []
+{%- endmacro %}
+
+
 {# The number of the features of the model that has the most, its output included. #}
 {% macro most_features() %}
     {% set counts = [] %}

@@ -54,6 +54,9 @@
         {'table': 'feature_drift', 'metrics': ['new_category_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
          'where': "feature_type in ('categorical', 'boolean')"},
+        {'table': 'multivariate_drift', 'metrics': ['domain_classifier_auc'],
+         'sample_count': 'current_count', 'data_status': true,
+         'intervals': ['domain_classifier_auc']},
         dict(performance, tasks=['binary_classification'],
              metrics=['roc_auc', 'average_precision', 'f1', 'brier_score', 'log_loss'] + rates,
              bounds={'roc_auc': 'roc_auc_error_bound',
@@ -111,6 +114,16 @@
 {% macro metrics_of(tables) %}
     {% set names = [] %}
     {% for home in ml_monitoring.metric_homes() if home.table in tables %}
+        {% do names.extend(home.metrics) %}
+    {% endfor %}
+    {{ return(names) }}
+{% endmacro %}
+
+
+{# The metrics that only models of other tasks have. #}
+{% macro metrics_of_other_tasks(task) %}
+    {% set names = [] %}
+    {% for home in ml_monitoring.metric_homes() if home.tasks and task not in home.tasks %}
         {% do names.extend(home.metrics) %}
     {% endfor %}
     {{ return(names) }}

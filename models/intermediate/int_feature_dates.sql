@@ -1,5 +1,7 @@
 -- Grain: one date with accepted events, and the fingerprint of its events and of the bins that
 -- they are counted in.
+{{ config(meta={'settings': ['multivariate_drift']}) }}
+
 with
 
 bins as (

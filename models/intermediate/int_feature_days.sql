@@ -7,6 +7,9 @@
     pre_hook="{{ forget_stale(ref('int_feature_dates'), ['event_date'], is_final=true) }}",
 ) }}
 -- depends_on: {{ ref('int_feature_dates') }}
+-- The predictions to count are those of dates that this model lacks: the samples go before it, or a
+-- build that is killed in between would leave them out for ever.
+-- depends_on: {{ ref('int_feature_samples') }}
 {% set cells = as_left_by_last_build('int_prediction_cells') %}
 {% set dates_to_count = 'select event_date from ' ~ cells if cells %}
 

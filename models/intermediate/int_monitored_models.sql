@@ -14,6 +14,7 @@ select
     {{ model.baseline.get('days', 'null') }}::integer as baseline_days,
     {{ text_literal(model.baseline_definition) }} as baseline_definition,
     '{{ local_md5(model.baseline_definition)[:8] }}' as baseline_version,
+    {{ feature_list(model) }} as features,
     {{ model.min_label_coverage }}::double as min_label_coverage,
     {{ model.label_grace_hours }}::double as label_grace_hours,
     [{{ text_literals(

@@ -63,6 +63,7 @@ valued_{{ number }} as (
         predictions.model_name,
         predictions.model_version,
         predictions.role,
+        predictions.request_hash,
         {{ slices_of('predictions') }} as slices
     from predictions
     where model_name = {{ model_literal }}
@@ -107,6 +108,7 @@ binned_{{ number }} as (
         found.model_name,
         found.model_version,
         found.role,
+        found.request_hash,
         found.slices
     from {{ last.relation }} as found
     {% for feature in features if feature.type not in ['numerical', 'prediction'] %}
@@ -131,6 +133,7 @@ binned as (
         {{ 'bin_' ~ position if position <= drift_features(model) | length else 'null::smallint' }}
             as bin_{{ position }},
         {% endfor %}
+        request_hash,
         slices
     from binned_{{ loop.index }}
     {{ 'union all' if not loop.last }}
@@ -141,6 +144,7 @@ select
     {% for position in range(1, most_features() + 1) %}
     binned.bin_{{ position }},
     {% endfor %}
+    binned.request_hash,
     cells.cell_number
 from binned
 inner join {{ ref('int_prediction_cells') }} as cells

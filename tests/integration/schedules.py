@@ -80,7 +80,7 @@ VARS = {
     "min_samples": 20,
 }
 #: What freezes is an input: a build from nothing has to be given it.
-FROZEN = ["int_baseline_periods", "int_baseline_bins", "int_baseline_days"]
+FROZEN = ["int_baseline_periods", "int_baseline_bins", "int_baseline_days", "int_baseline_samples"]
 
 
 def traffic(rng, day, count, prefix, **fields):

@@ -10,6 +10,7 @@
     ref('fairness'), ref('label_corrections'), ref('alert_evaluations'), ref('alert_lines'),
     ref('alerts'), ref('alert_board'), ref('recalibration_plan'),
     ref('custom_metrics'),
+    ref('multivariate_drift'), ref('multivariate_drift_features'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
     and node.resource_type == 'model' and node.access == 'public' %}

@@ -19,7 +19,7 @@ def nothing(text):
 
 @pytest.fixture(scope="module")
 def quiet():
-    world = drift_power.ALIKE[2]
+    world = drift_power.INDEPENDENT[2]
     assert (world.n, world.day_effect) == (300, 0.0)
     return world, *drift_power.without_drift(world, REPEATS, SEED, nothing, with_evidently=False)
 
@@ -39,7 +39,7 @@ def test_at_most_5_percent_are_flagged_without_drift(quiet):
 
 
 def test_days_that_are_alike_are_no_drift():
-    world = drift_power.UNLIKE[1]
+    world = drift_power.CORRELATED[1]
     assert world.day_effect == 0.2
     table, flags = drift_power.without_drift(world, 20, SEED, nothing, with_evidently=False)
     cells = drift_power.false_alarms(table, flags, world)
