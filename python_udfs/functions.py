@@ -30,6 +30,7 @@ A number that does not exist is null, as is one of a null.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ import calibration
 import drift
 import fairness
 import performance
+from custom_metrics import expression_problem
 from intervals import newcombe_interval, rate, wilson_interval
 
 COUNTS = "BIGINT[]"
@@ -222,18 +224,35 @@ def rows(name: str, columns: list[pa.Array]) -> list[np.ndarray]:
     return matrices
 
 
+def register(connection: Any) -> None:
+    """Register ``FUNCTIONS``, also by their short names, in a connection to DuckDB."""
+    short = {name: FUNCTIONS[long] for name, long in SHORT_NAMES.items()}
+    for name, (function, arguments) in (FUNCTIONS | short).items():
+        connection.create_function(
+            name,
+            on_arrow(name, function, len(arguments)),
+            arguments,
+            "DOUBLE",
+            type="arrow",
+            null_handling="special",
+        )
+
+
+def custom_metric_problem(expression: str, columns: str) -> str | None:
+    """Say what is wrong with the expression of a custom metric; ``columns`` is a JSON object."""
+    return expression_problem(expression, json.loads(columns))
+
+
 class Plugin(BasePlugin):
-    """Registers ``FUNCTIONS``, also by their short names, in each connection."""
+    """Registers the functions in each connection, and the check of custom metrics."""
 
     def configure_connection(self, conn: Any) -> None:
         """Register the functions."""
-        short = {name: FUNCTIONS[long] for name, long in SHORT_NAMES.items()}
-        for name, (function, arguments) in (FUNCTIONS | short).items():
-            conn.create_function(
-                name,
-                on_arrow(name, function, len(arguments)),
-                arguments,
-                "DOUBLE",
-                type="arrow",
-                null_handling="special",
-            )
+        register(conn)
+        conn.create_function(
+            "custom_metric_problem",
+            custom_metric_problem,
+            ["VARCHAR", "VARCHAR"],
+            "VARCHAR",
+            null_handling="special",
+        )

@@ -49,8 +49,9 @@ protected_attributes as (
 {%- set gaps = text_literals(ml_monitoring.fairness_metrics()) -%}
 {%- set sliced = text_literals(ml_monitoring.metrics_of(
     ['service_levels', 'label_coverage', 'feature_drift', 'model_performance', 'calibration',
-     'fairness']
+     'fairness', 'custom_metrics']
 )) -%}
+{%- set custom_metrics = ml_monitoring.custom_metrics() -%}
             when coalesce(model_name, '') not in (select model_name from slices)
                 then 'model_name is none of the monitored models'
             when role not in ('live', 'shadow', 'all') then 'role must be live, shadow or all'
@@ -91,6 +92,16 @@ protected_attributes as (
             when
                 slice_key <> 'all' and metric not in ({{ sliced }})
                 then 'this metric is of whole models: slice_key must be all'
+            {%- for custom in custom_metrics %}
+            when
+                metric = '{{ custom.name }}'
+                and model_name not in ({{ text_literals(custom.models) }})
+                then 'this custom metric is not of this model: see custom_metrics'
+            when
+                metric = '{{ custom.name }}'
+                and slice_key not in ({{ text_literals(['all'] + custom.slices) }})
+                then 'slice_key is none of the slices of this custom metric: see custom_metrics'
+            {%- endfor %}
             when
                 metric in ('slow_count', 'slow_rate')
                 and {{ ml_monitoring.latency_threshold_ms() }} is null
@@ -134,6 +145,12 @@ protected_attributes as (
                                 {{ ml_monitoring.settings().drift_windows_days }},
                                 lambda days: days || 'd'
                             )
+                        {%- for custom in custom_metrics %}
+                        when metric = '{{ custom.name }}'
+                            then list_transform(
+                                {{ custom.windows_days }}, lambda days: days || 'd'
+                            )
+                        {%- endfor %}
                         when metric = 'domain_classifier_auc'
                             then ['{{ ml_monitoring.settings().drift_windows_days | max }}d']
                         else list_transform(

@@ -35,6 +35,9 @@
             {% do structs.attributes.update({slice.name: 'category'}) %}
         {% endfor %}
     {% endfor %}
+    {% for metric in ml_monitoring.custom_metrics() %}
+        {% do structs.attributes.update(dict.fromkeys(metric.attributes, 'category')) %}
+    {% endfor %}
     {{ return(structs) }}
 {% endmacro %}
 

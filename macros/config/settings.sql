@@ -146,8 +146,10 @@
 
 {# For how many days each kind of data is kept (macros/retention/kept_since.sql); none: for ever. #}
 {% macro retention_days() %}
-    {% set longest = (ml_monitoring.settings().drift_windows_days
-        + ml_monitoring.settings().performance_windows_days) | max %}
+    {% set windows = ml_monitoring.settings().drift_windows_days
+        + ml_monitoring.settings().performance_windows_days %}
+    {% set longest = (windows + ml_monitoring.custom_metrics()
+        | map(attribute='windows_days') | sum(start=[])) | max %}
     {% set days = {} %}
     {% for kind, name, least, why in [
         ('raw', 'raw_retention_days', 2 * longest,

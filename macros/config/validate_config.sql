@@ -9,6 +9,7 @@
     {% do ml_monitoring.retention_days() %}
     {% do ml_monitoring.landing_path() %}
     {% do ml_monitoring.is_publishing() %}
+    {% do ml_monitoring.check_custom_expressions() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
                     'alert_rules_relation', 'deployments_relation',
                     'alert_acknowledgements_relation', 'alert_silences_relation',
@@ -235,11 +236,11 @@ monitored_models:
 
 
 {# A name becomes a quoted identifier and a JSON key: what neither can hold is refused. #}
-{% macro validate_field_name(name, where, example) %}
+{% macro validate_field_name(name, where, example, var_name='monitored_models') %}
     {% if name is not string or name | trim == '' or name | length > 200
           or '"' in name or '\\' in name or name == '(none)'
           or modules.re.search('[\\x00-\\x1f]', name) %}
-        {% do ml_monitoring.config_error('monitored_models', where ~ ' with the name `' ~ name
+        {% do ml_monitoring.config_error(var_name, where ~ ' with the name `' ~ name
             ~ '`; a name is text of up to 200 characters without quotation marks, backslashes or'
             ~ ' control characters.', example) %}
     {% endif %}

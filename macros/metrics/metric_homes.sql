@@ -5,8 +5,19 @@
    tasks; `column` is where its value is, if not in one of its name; `undefined` is the status of
    a value that is null where the table is ok; `is_long` is a table that has the
    metric's name in a column; `bounds` and `intervals` name the metrics with a column for their
-   error bound, or two for their interval. #}
+   error bound, or two for their interval. Of a table with metrics of both kinds, `labelled` names
+   those that need labels. #}
 {% macro metric_homes() %}
+    {% set custom = ml_monitoring.custom_metrics() %}
+    {{ return(ml_monitoring.built_in_metric_homes() + [
+        {'table': 'custom_metrics', 'metrics': custom | map(attribute='name') | list,
+         'labelled': custom | selectattr('over', 'equalto', 'labels') | map(attribute='name') | list,
+         'is_long': true, 'sample_count': 'sample_count', 'label_view': true, 'data_status': true},
+    ]) }}
+{% endmacro %}
+
+
+{% macro built_in_metric_homes() %}
     {% set latencies = ['latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_mean_ms',
                         'latency_max_ms', 'inference_time_p50_ms', 'inference_time_p95_ms'] %}
     {% set service = ['request_count', 'requests_per_minute', 'error_count', 'error_rate',
@@ -86,7 +97,7 @@
 
 {# The metrics of service_levels and its likes. #}
 {% macro service_metrics() %}
-    {{ return(ml_monitoring.metric_homes()[0].metrics) }}
+    {{ return(ml_monitoring.built_in_metric_homes()[0].metrics) }}
 {% endmacro %}
 
 
@@ -94,7 +105,7 @@
 {% macro labelled_metrics() %}
     {% set names = [] %}
     {% for home in ml_monitoring.metric_homes() if home.label_view %}
-        {% do names.extend(home.metrics) %}
+        {% do names.extend(home.get('labelled', home.metrics)) %}
     {% endfor %}
     {{ return(names) }}
 {% endmacro %}
@@ -131,6 +142,15 @@
 {% macro metric_names() %}
     {% set names = [] %}
     {% for home in ml_monitoring.metric_homes() %}
+        {% do names.extend(home.metrics) %}
+    {% endfor %}
+    {{ return(names | unique | list) }}
+{% endmacro %}
+
+
+{% macro built_in_metric_names() %}
+    {% set names = [] %}
+    {% for home in ml_monitoring.built_in_metric_homes() %}
         {% do names.extend(home.metrics) %}
     {% endfor %}
     {{ return(names | unique | list) }}

@@ -91,6 +91,12 @@ expanded as (
                 not slices.is_intersection
                 or given.metric in ({{ text_literals(labelled_metrics()) }})
             )
+            {% for custom in custom_metrics() %}
+            and (
+                given.metric is distinct from '{{ custom.name }}'
+                or list_contains([{{ text_literals(custom.slices) }}]::varchar [], slices.slice_key)
+            )
+            {% endfor %}
             and (
                 given.metric not in ({{ text_literals(fairness_metrics()) }})
                 or exists (

@@ -134,6 +134,14 @@ WRONG_VARS = [
     ({"labels_relation": "a.b.c.d"}, "labels_relation", "must name a relation"),
     ({"publish": "yes"}, "publish", "true or false"),
     ({"publish": 1}, "publish", "true or false"),
+    (
+        {
+            "raw_retention_days": 79,
+            "custom_metrics": [{"name": "x", "expression": "avg(score)", "windows_days": [40]}],
+        },
+        "raw_retention_days",
+        "from 80",
+    ),
 ]
 
 

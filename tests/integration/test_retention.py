@@ -22,6 +22,10 @@ VARS = {
     "performance_windows_days": [1, 2],
     "min_samples": 10,
     "min_samples_per_class": 2,
+    "custom_metrics": [
+        {"name": "mean_age", "expression": "avg(numerical_features.age)", "windows_days": [1, 2]},
+        {"name": "mean_label", "expression": "avg(label)", "over": "labels"},
+    ],
 }
 #: Days before this are closed after the build of January 11.
 CLOSED = "2024-01-07"
@@ -93,7 +97,8 @@ def closed(tmp_path_factory):
 def test_raw_events_are_dropped_and_numbers_stay(closed):
     landing, control, kept = closed
     expected = snapshot(control)
-    assert all(expected[name] for name in ("feature_drift", "model_performance", "field_issues"))
+    filled = ("feature_drift", "model_performance", "field_issues", "custom_metrics")
+    assert all(expected[name] for name in filled)
     assert raw_dates(control)[0] == "2024-01-01"
     # Of the pair on two days the winner stays as long as the other does.
     assert raw_dates(kept) == ["2024-01-06", "2024-01-07", "2024-01-08", "2024-01-09", "2024-01-10"]

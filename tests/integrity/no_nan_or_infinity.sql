@@ -9,6 +9,7 @@
     ref('model_performance'), ref('calibration'), ref('reliability_curve'), ref('group_metrics'),
     ref('fairness'), ref('label_corrections'), ref('alert_evaluations'), ref('alert_lines'),
     ref('alerts'), ref('alert_board'), ref('recalibration_plan'),
+    ref('custom_metrics'),
     ref('multivariate_drift'), ref('multivariate_drift_features'),
     ref('label_view_changes'), ref('slice_changes'),
     ref('estimated_performance'),
