@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from intervals import normal_quantile
-from performance import roc_auc, roc_auc_interval
+from performance import roc_auc, roc_auc_variance
 
 FOLDS = 3
+# Of a side in a fold of consecutive days.
+LEAST_ROWS = 10
 # As much as a thousand rows a side can bear; a fit takes some 30 ms.
 TREES = {"max_iter": 30, "max_leaf_nodes": 16, "learning_rate": 0.15, "early_stopping": False}
 # The most categories that the trees tell apart.
@@ -48,16 +49,45 @@ class Separation:
     importance: np.ndarray
 
 
-def separation(baseline: np.ndarray, current: np.ndarray, is_category: np.ndarray) -> Separation:
+def day_folds(day: np.ndarray) -> np.ndarray:
+    """Put rows into folds of consecutive days.
+
+    What is measured by the hour, such as the weather, is the same for many rows: were some of them
+    seen and others not, any window could be told from any other by heart.
+
+    Parameters
+    ----------
+    day : ndarray of int, shape (n_rows,)
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+        From 0 to ``FOLDS`` - 1. By every third row where days do not make folds of at least
+        ``LEAST_ROWS`` rows.
+    """
+    days, place = np.unique(day, return_inverse=True)
+    fold = place * FOLDS // max(len(days), 1)
+    if len(days) < FOLDS or np.bincount(fold, minlength=FOLDS).min() < LEAST_ROWS:
+        return np.arange(len(day)) % FOLDS
+    return fold
+
+
+def separation(
+    baseline: np.ndarray,
+    current: np.ndarray,
+    is_category: np.ndarray,
+    baseline_fold: np.ndarray,
+    current_fold: np.ndarray,
+) -> Separation:
     """Train classifiers to tell two samples apart, and judge them on rows that they have not seen.
 
     Parameters
     ----------
     baseline, current : ndarray of float, shape (n_rows, n_features)
-        Numbers, or their bins; of categories their codes from 0. NaN where missing. Of each at
-        least ``FOLDS`` rows, in an order that has nothing to do with their values: folds are
-        every third row.
+        Numbers, or their bins; of categories their codes from 0. NaN where missing.
     is_category : ndarray of bool, shape (n_features,)
+    baseline_fold, current_fold : ndarray of int, shape (n_rows,)
+        As ``day_folds`` gives them.
 
     Returns
     -------
@@ -67,7 +97,7 @@ def separation(baseline: np.ndarray, current: np.ndarray, is_category: np.ndarra
     Raises
     ------
     ValueError
-        If there are too few rows or no features.
+        If a fold has fewer than two rows of a side, or there are no features.
 
     Notes
     -----
@@ -78,18 +108,22 @@ def separation(baseline: np.ndarray, current: np.ndarray, is_category: np.ndarra
     of their mean is that of a fold times 1/k + 1/(k - 1) (Nadeau and Bengio, Machine Learning
     2003). Simulated, that of the mean is 0.45 to 0.8 of it, so both are on the safe side.
     """
-    if min(len(baseline), len(current)) < FOLDS or not baseline.shape[1]:
+    sizes = [np.bincount(fold, minlength=FOLDS) for fold in (baseline_fold, current_fold)]
+    if np.min(sizes) < 2 or not baseline.shape[1]:
         raise ValueError(
-            f"needs {FOLDS} rows a side and a feature, got {baseline.shape} and {current.shape}"
+            f"needs two rows of each side in each fold and a feature, got {sizes} rows and "
+            f"{baseline.shape[1]} features"
         )
     rows = np.concatenate([baseline, current]).astype(float)
     # The trees know few codes: the rarest are together in the last.
     rows[:, is_category] = np.fmin(rows[:, is_category], MOST_CATEGORIES)
     is_current = np.repeat([0, 1], [len(baseline), len(current)])
+    fold = np.concatenate([baseline_fold, current_fold])
     aucs, variances, null_variances, falls = [], [], [], []
     # Threads cost more than they bring to so few rows.
     with threadpool_limits(1):
-        for fitted, unseen in StratifiedKFold(FOLDS).split(rows, is_current):
+        for left_out in range(FOLDS):
+            fitted, unseen = fold != left_out, fold == left_out
             # scikit-learn cannot make bins of nothing.
             is_empty = np.isnan(rows[fitted]).all(axis=0)
             filled = np.where(is_empty, 0.0, rows)
@@ -120,10 +154,7 @@ def _auc(scores: np.ndarray, is_current: np.ndarray) -> tuple[float, float]:
     """Give the AUC of scores and DeLong's variance of it."""
     _, place = np.unique(scores, return_inverse=True)
     counts = [np.bincount(place[is_current == side], minlength=place.max() + 1) for side in (0, 1)]
-    # At this confidence an interval reaches one standard error to each side.
-    auc = float(roc_auc(*counts))
-    lower, upper = roc_auc_interval(*counts, confidence=2 * ndtr(1.0) - 1)
-    return auc, float(max(auc - lower, upper - auc)) ** 2
+    return float(roc_auc(*counts)), float(roc_auc_variance(*counts))
 
 
 def _falls(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from arrow_tables import SERIES, day_window_columns, day_windows, table_of
-from domain_classifier import Separation, separation
+from domain_classifier import Separation, day_folds, separation
 
 # What int_feature_samples keeps of a day, model version and role; the macro daily_sample_size too.
 DAILY_SAMPLE_SIZE = 300
@@ -89,18 +89,23 @@ def multivariate_table(
                 continue
             status = "ok"
             sampled = window.uniform(SAMPLE_SIZE)
+            # A window of the baseline itself is told from the rest of it.
+            is_inside = (reference.day >= end - size) & (reference.day < end)
+            compared = chosen
+            if is_inside.any():
+                compared = reference.take(~is_inside).uniform(SAMPLE_SIZE)
             if not features:
                 status = "not_applicable"
-            elif not len(chosen.day):
+            elif not len(compared.day):
                 status = "no_baseline"
-            elif min(len(chosen.day), len(sampled.day)) < settings["min_samples"]:
+            elif min(len(compared.day), len(sampled.day)) < settings["min_samples"]:
                 status = "insufficient_data"
             found = None
             if status == "ok":
-                found = separation(chosen.values, sampled.values, is_category)
-            rows.append((key, end, len(sampled.day), status, found))
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 5
-    keys, window_end, counts, statuses, found = columns
+                found = separation_of(compared, sampled, is_category)
+            rows.append((key, end, len(compared.day), len(sampled.day), status, found))
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 6
+    keys, window_end, baseline_counts, counts, statuses, found = columns
     aucs = {
         name: np.array([np.nan if one is None else getattr(one, name) for one in found])
         for name in ("auc", "auc_lower", "auc_upper", "pvalue")
@@ -115,7 +120,7 @@ def multivariate_table(
             },
             **day_window_columns(np.array(window_end, np.int64), revisions, size=size),
             "baseline_version": model["baseline_version"],
-            "baseline_count": np.full(len(rows), len(chosen.day)),
+            "baseline_count": np.array(baseline_counts, np.int64),
             "current_count": np.array(counts, np.int64),
             "domain_classifier_auc": aucs["auc"],
             "domain_classifier_auc_lower": aucs["auc_lower"],
@@ -205,6 +210,17 @@ def samples_of_series(
         yield (*key, "all", "all"), Sample.of(table.take(pa.array(rows)), features)
 
 
+def separation_of(baseline: Sample, current: Sample, is_category: np.ndarray) -> Separation:
+    """Tell a sample of a window from one of the baseline."""
+    return separation(
+        baseline.values,
+        current.values,
+        is_category,
+        day_folds(baseline.day),
+        day_folds(current.day),
+    )
+
+
 def own_windows_q95(reference: Sample, size: int, is_category: np.ndarray, settings: dict) -> float:
     """AUC that one more window like the baseline's own stays under, in 95 of 100 cases.
 
@@ -222,7 +238,7 @@ def own_windows_q95(reference: Sample, size: int, is_category: np.ndarray, setti
             reference.take(rows).uniform(SAMPLE_SIZE) for rows in (is_inside, ~is_inside)
         )
         if min(len(inside.day), len(rest.day)) >= settings["min_samples"]:
-            found.append(separation(rest.values, inside.values, is_category).auc)
+            found.append(separation_of(rest, inside, is_category).auc)
     if len(found) < LEAST_OWN_WINDOWS:
         return np.nan
     return float(np.quantile(found, 0.95, method="weibull"))

@@ -5,11 +5,18 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import PredefinedSplit
 
-from domain_classifier import FOLDS, TREES, separation
+import domain_classifier
+from domain_classifier import FOLDS, LEAST_ROWS, TREES, day_folds
 
 NUMBERS = np.zeros(4, bool)
+
+
+def separation(baseline, current, is_category):
+    """Tell rows apart whose order says nothing."""
+    folds = [np.arange(len(rows)) % FOLDS for rows in (baseline, current)]
+    return domain_classifier.separation(baseline, current, is_category, *folds)
 
 
 def test_oracle():
@@ -23,7 +30,7 @@ def test_oracle():
     found = separation(baseline, current, is_category)
     rows, side = np.concatenate([baseline, current]), np.repeat([0, 1], 200)
     aucs = []
-    for fitted, unseen in StratifiedKFold(FOLDS).split(rows, side):
+    for fitted, unseen in PredefinedSplit(np.tile(np.arange(200) % FOLDS, 2)).split():
         model = HistGradientBoostingClassifier(**TREES, categorical_features=[3], random_state=0)
         scores = model.fit(rows[fitted], side[fitted]).predict_proba(rows[unseen])[:, 1]
         aucs.append(metrics.roc_auc_score(side[unseen], scores))
@@ -71,7 +78,37 @@ def test_nasty_values():
     assert apart.auc == apart.auc_lower == apart.auc_upper == 1
 
 
-@pytest.mark.parametrize("shape", [(2, 4), (50, 0)])
+@pytest.mark.parametrize("shape", [(5, 4), (50, 0)])
 def test_too_little_is_refused(shape):
-    with pytest.raises(ValueError, match="rows a side and a feature"):
+    with pytest.raises(ValueError, match="two rows of each side in each fold and a feature"):
         separation(np.zeros(shape), np.zeros((50, shape[1])), np.zeros(shape[1], bool))
+
+
+def test_folds_of_days():
+    week = np.repeat(np.arange(7) + 19000, 20)
+    folds = day_folds(week)
+    assert [set(folds[week == day]) for day in np.unique(week)] == [
+        {fold} for fold in (0, 0, 0, 1, 1, 2, 2)
+    ]
+    for day in (np.zeros(60, int), np.repeat([1, 2, 3], [50, LEAST_ROWS - 1, 50])):
+        np.testing.assert_array_equal(day_folds(day), np.arange(len(day)) % FOLDS)
+    assert len(day_folds(np.zeros(0, int))) == 0
+
+
+def test_what_is_known_by_heart_is_no_drift():
+    """Each hour has a value of its own, so hours that were seen give themselves away."""
+    generator = np.random.default_rng(6)
+    aucs = {}
+    for folds in (day_folds, lambda day: np.arange(len(day)) % FOLDS):
+        sides = []
+        for _ in range(2):
+            hour = np.sort(generator.integers(0, 7 * 24, 600))
+            weather = generator.normal(size=(7 * 24, 4))[hour]
+            order = generator.permutation(600)
+            sides.append((weather[order], folds(hour[order] // 24)))
+        (baseline, baseline_fold), (current, current_fold) = sides
+        aucs[folds is day_folds] = domain_classifier.separation(
+            baseline, current, NUMBERS, baseline_fold, current_fold
+        ).auc
+    assert abs(aucs[True] - 0.5) < 0.15
+    assert aucs[False] > 0.8
