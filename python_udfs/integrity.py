@@ -25,6 +25,7 @@ LEAST_DISTINCT = 5
 # Slices are compared with their peers only if both agree in the baseline up to this.
 MAX_BASELINE_DIFFERENCE = 0.2
 
+DUPLICATED_SHARE = 0.99
 STUCK_SHARE = 0.95
 # What the baseline's own days may reach for a feature that varies.
 MAX_BASELINE_STUCK_SHARE = 0.9

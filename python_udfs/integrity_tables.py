@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 import integrity
+from inference_logger import canonical_json
 
 ONE_DAY = timedelta(days=1)
 # The whole model is also compared with the median of so many days before, if there are enough:
 # a season moves slowly, another unit comes overnight.
 EARLIER_DAYS = 14
 LEAST_EARLIER_DAYS = 7
+# With more beyond the bins of the baseline, quantiles are those of a sample.
+MOST_BEYOND = 0.05
 # Of two slices that differ nobody knows which is odd.
 LEAST_SLICES = 3
 VERSION = ("model_name", "model_version", "role")
@@ -28,6 +34,7 @@ INTEGRITY = pa.schema(
         pa.field("window_end", pa.date32()),
         pa.field("feature", pa.string()),
         pa.field("integrity_check", pa.string()),
+        pa.field("other_feature", pa.string()),
         pa.field("is_flagged", pa.bool_()),
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
@@ -46,6 +53,7 @@ def integrity_table(
     days: list[dict[str, Any]],
     baseline: list[dict[str, Any]],
     type_changes: dict[tuple, int],
+    samples: list[dict[str, Any]],
     feature: dict[str, Any],
     ends: dict[date, int],
     settings: dict[str, Any],
@@ -60,6 +68,8 @@ def integrity_table(
         Rows of ``int_baseline_days`` of the current baseline_version.
     type_changes : dict
         Predictions with a value of the wrong type, by (event_date, model_version, role).
+    samples : list of dict
+        The feature's rows of ``int_sampled_features`` of the windows and of the days before.
     feature : dict
         The feature's row of ``int_baseline_bins``.
     ends : dict of date to int
@@ -76,9 +86,10 @@ def integrity_table(
     whole = [row for row in days if row["slice_key"] == "all"]
     of_whole = [row for row in baseline if row["slice_key"] == "all"]
     reference = Reference(of_whole, bins, settings["min_samples"])
+    sample_of = {key_of(row): row for row in samples}
     units = {}
     if bins.is_number:
-        units = unit_findings(days, whole, baseline, reference, bins, ends, settings)
+        units = unit_findings(days, whole, baseline, sample_of, reference, bins, ends, settings)
 
     rows = []
     for row in whole:
@@ -98,6 +109,7 @@ def integrity_table(
         wrong = type_changes.get((row["event_date"], row["model_version"], row["role"]), 0)
         rows.append(common | type_change(wrong, row["prediction_count"], settings))
         rows.append(common | stuck(row, values, reference, bins, settings))
+        rows.append(common | duplicated(sample_of.get(key_of(row)), settings))
         if bins.is_number:
             status = status_of(values, reference.count, settings)
             if status == "ok" and not reference.span > 0:
@@ -169,6 +181,76 @@ def stuck(
     return result
 
 
+def duplicated(sample: dict[str, Any] | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Judge whether another feature has the same values."""
+    count = sample["value_count"] if sample else 0
+    status = "ok" if count >= settings["min_samples"] else "insufficient_data"
+    if not count:
+        status = "no_data"
+    share = (sample and sample["equal_share"]) or 0.0
+    percent = f"{100 * share:.1f} %"
+    result = finding("duplicated", share, integrity.DUPLICATED_SHARE, count, status)
+    if result["is_flagged"]:
+        result["other_feature"] = sample["other_feature"]
+        result["detail"] = (
+            f"equals {sample['other_feature']} in {percent} of {count} sampled predictions"
+        )
+    return result
+
+
+def hash_table(versions: list[tuple], hashed: list[tuple], ends: dict[date, int]) -> pa.Table:
+    """Check that logged hashes are those of the logged features.
+
+    Parameters
+    ----------
+    versions : list of tuple
+        (model_name, model_version, role, event_date) of the days with predictions.
+    hashed : list of tuple
+        Of sampled predictions the same, ``feature_hash``, and ``features`` as JSON or None.
+    ends : dict of date to int
+        The ends of the windows and their revisions.
+
+    Returns
+    -------
+    Table
+        With the schema ``INTEGRITY``: a row for each of the versions.
+    """
+    checked, wrong = Counter(), Counter()
+    for *key, feature_hash, features in hashed:
+        checked[tuple(key)] += 1
+        wrong[tuple(key)] += not is_hash_of(feature_hash, features)
+    rows = []
+    for *version, day in versions:
+        if day + ONE_DAY not in ends:
+            continue
+        count, mismatches = checked[(*version, day)], wrong[(*version, day)]
+        common = dict(zip(VERSION, version, strict=True)) | {
+            "slice_key": "all",
+            "slice_value": "all",
+            "window_size": "1d",
+            "window_start": day,
+            "window_end": day + ONE_DAY,
+            "feature": "all",
+            "revision": ends[day + ONE_DAY],
+        }
+        # One is enough: a hash is not wrong by chance.
+        status = "ok" if count else "no_data"
+        row = finding("hash_mismatch", mismatches / max(count, 1), 0.0, count, status)
+        detail = f"{mismatches} of {count} sampled predictions were not hashed as logged"
+        rows.append(common | row | {"detail": detail if row["is_flagged"] else None})
+    return pa.Table.from_pylist(rows, INTEGRITY)
+
+
+def is_hash_of(feature_hash: str, features: str | None) -> bool:
+    """Say whether a hash is the SHA-256 of the canonical JSON (RFC 8785) of some features."""
+    try:
+        canonical = canonical_json(json.loads(features or "null"))
+    except ValueError:
+        # JSON that has no canonical form, such as half an emoji.
+        return False
+    return hashlib.sha256(canonical.encode()).hexdigest() == feature_hash
+
+
 class Bins:
     """The bins of a feature, and rows of daily counts as arrays."""
 
@@ -234,6 +316,7 @@ def unit_findings(
     days: list[dict[str, Any]],
     whole: list[dict[str, Any]],
     baseline: list[dict[str, Any]],
+    sample_of: dict[tuple, dict[str, Any]],
     reference: Reference,
     bins: Bins,
     ends: dict[date, int],
@@ -249,6 +332,12 @@ def unit_findings(
     if not known or not reference.span > 0:
         return {}
     quantiles = bins.quantiles(known, [reach_of(row) for row in known])
+    beyond = bins.counts(known)[:, [0, -1]].sum(axis=1)
+    for position, row in enumerate(known):
+        sample = sample_of.get(key_of(row))
+        # Beyond the edges the bins keep no shape.
+        if beyond[position] > MOST_BEYOND * row["prediction_count"] and sample:
+            quantiles[position] = sample["quantiles"] or np.nan
     by_day: dict[date, list[np.ndarray]] = {}
     for row, values in zip(known, quantiles, strict=True):
         by_day.setdefault(row["event_date"], []).append(values)

@@ -44,7 +44,7 @@ protected_attributes as (
 {% macro condition_problems() %}
 {%- set service = text_literals(ml_monitoring.service_metrics()) -%}
 {%- set quality = text_literals(ml_monitoring.metrics_of(['data_quality', 'label_corrections'])) -%}
-{%- set drift = text_literals(ml_monitoring.metrics_of(['feature_drift', 'feature_integrity'])) -%}
+{%- set drift = text_literals(ml_monitoring.feature_metrics()) -%}
 {%- set integrity = text_literals(ml_monitoring.metrics_of(['feature_integrity'])) -%}
 {%- set gaps = text_literals(ml_monitoring.fairness_metrics()) -%}
 {%- set sliced = text_literals(ml_monitoring.metrics_of(

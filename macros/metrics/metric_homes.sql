@@ -60,6 +60,9 @@
         dict(integrity, metrics=['type_change_rate'], where="integrity_check = 'type_change'"),
         dict(integrity, metrics=['unit_change_share'], where="integrity_check = 'unit_change'"),
         dict(integrity, metrics=['stuck_share'], where="integrity_check = 'stuck'"),
+        dict(integrity, metrics=['duplicated_share'], where="integrity_check = 'duplicated'"),
+        dict(integrity, metrics=['hash_mismatch_rate'], feature=false,
+             where="integrity_check = 'hash_mismatch'"),
         {'table': 'multivariate_drift', 'metrics': ['domain_classifier_auc'],
          'sample_count': 'current_count', 'data_status': true,
          'intervals': ['domain_classifier_auc']},
@@ -123,6 +126,16 @@
 {% macro metrics_of(tables) %}
     {% set names = [] %}
     {% for home in ml_monitoring.metric_homes() if home.table in tables %}
+        {% do names.extend(home.metrics) %}
+    {% endfor %}
+    {{ return(names) }}
+{% endmacro %}
+
+
+{# The metrics that each feature has. #}
+{% macro feature_metrics() %}
+    {% set names = [] %}
+    {% for home in ml_monitoring.built_in_metric_homes() if home.feature %}
         {% do names.extend(home.metrics) %}
     {% endfor %}
     {{ return(names) }}

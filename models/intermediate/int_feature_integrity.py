@@ -1,10 +1,18 @@
-"""Grain: one model_name, model_version, role, closed window of a day, feature and check."""
+"""Grain: one model_name, model_version, role, closed window of a day, feature and check; the check
+of hashes is of the feature `all`.
+"""
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from incremental import stale_windows
-from integrity_tables import EARLIER_DAYS, INTEGRITY, integrity_table
+from integrity_tables import EARLIER_DAYS, INTEGRITY, hash_table, integrity_table
+
+
+def period_of(stale):
+    """Give the first and the last end of some windows."""
+    first, last = pc.min_max(stale["window_end"]).as_py().values()
+    return {"first": first, "last": last}
 
 
 def model(dbt, session):
@@ -14,6 +22,8 @@ def model(dbt, session):
     models = dbt.ref("int_monitored_models")
     features = dbt.ref("int_baseline_bins")
     type_days = dbt.ref("int_type_change_days")
+    sampled = dbt.ref("int_sampled_features")
+    events = dbt.ref("stg_inference_events")
     (settings,) = dbt.ref("int_settings").to_arrow_table().to_pylist()
     stale = stale_windows(dbt, session, dbt.ref("int_integrity_windows"))
     tables = [INTEGRITY.empty_table()]
@@ -26,8 +36,7 @@ def model(dbt, session):
     ends = dict(zip(stale["window_end"].to_pylist(), stale["revision"].to_pylist(), strict=True))
     for feature in described.to_pylist() if ends else []:
         key = {name: feature[name] for name in ("model_name", "feature")}
-        period = {"first": pc.min(stale["window_end"]).as_py()}
-        period |= {"last": pc.max(stale["window_end"]).as_py()}
+        period = period_of(stale)
         rows = session.sql(
             """
             select * exclude (revision) from days
@@ -57,15 +66,45 @@ def model(dbt, session):
             """,
             params=key | period,
         ).fetchall()
+        samples = session.sql(
+            """
+            select * exclude (revision) from sampled
+            where model_name = $model_name and feature = $feature and event_date < $last
+                and event_date >= $first::date - $before::integer - 1
+            """,
+            params=key | period | {"before": EARLIER_DAYS},
+        ).to_arrow_table()
         tables.append(
             integrity_table(
                 rows.to_pylist(),
                 references.to_pylist(),
                 {tuple(row[:3]): row[3] for row in wrong},
+                samples.to_pylist(),
                 feature,
                 ends,
                 settings,
             )
         )
+    if ends:
+        versions = session.sql(
+            """
+            select distinct model_name, model_version, role, event_date from days
+            inner join models using (model_name)
+            where event_date < $last and event_date >= $first::date - 1 and slice_key = 'all'
+            order by all
+            """,
+            params=period_of(stale),
+        ).fetchall()
+        hashed = session.sql(
+            """
+            select model_name, model_version, role, event_date, hashed.feature_hash, hashed.features
+            from events
+            where status < 400 and hashed is not null
+                and event_date < $last and event_date >= $first::date - 1
+            order by all
+            """,
+            params=period_of(stale),
+        ).fetchall()
+        tables.append(hash_table(versions, hashed, ends))
     # A relation stays on this cursor, in the transaction that has deleted what is stale.
     return session.from_arrow(pa.concat_tables(tables))

@@ -60,6 +60,7 @@ typed_lines as (
                 then {{ json_text('record.prediction') }}
             else {{ class_name(json_number('record.prediction')) }}
         end as prediction,
+        {{ json_text('record.feature_hash') }} as feature_hash,
         {{ typed_struct('record.features', structs.numerical_features) }} as numerical_features,
         {{ typed_struct('record.features', structs.categorical_features) }}
             as categorical_features,
@@ -200,6 +201,14 @@ final as (
                 struct_pack(field := '', issue := null)
             ] || coalesce(struct_issues, []), lambda entry: entry.issue is not null)
         end as field_issues,
+
+        -- Whether services hash what they log is looked at in one event of sixteen.
+        case
+            when reject_reason is null and {{ is_hash_checked() }}
+                then struct_pack(
+                    feature_hash := feature_hash, features := json_extract(line, '$.features')::varchar
+                )
+        end as hashed,
 
         {{ identity_hash() }} as identity_hash,
         {{ hash64(['request_id']) }} as request_hash,

@@ -17,6 +17,7 @@ select
     lines.categorical_features,
     lines.attributes,
     lines.field_issues,
+    lines.hashed,
     lines.file_path,
     lines.line_number,
     lines.request_hash,

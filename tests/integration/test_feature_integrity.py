@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from inference_logger import feature_hash
 from tests.integration import oracle
 from tests.integration.warehouse import MODEL, Warehouse, event
 
@@ -16,6 +17,9 @@ FEATURES = [
     {"name": "temperature_f", "type": "numerical"},
     {"name": "plan", "type": "categorical"},
     {"name": "always", "type": "categorical"},
+    {"name": "height_in", "type": "numerical"},
+    {"name": "rooms", "type": "numerical"},
+    {"name": "floors", "type": "numerical"},
 ]
 FIRST = date(2024, 1, 1)
 COUNTRIES = ["de", "fr", "it"]
@@ -27,7 +31,6 @@ INTEGRITY = """
 """
 
 
-# Other units stay within the reach of the baseline: beyond it bins do not tell values apart.
 def features_of(rng, day, country, number):
     features = {
         "age": round(rng.gauss(40, 12), 2),
@@ -35,16 +38,23 @@ def features_of(rng, day, country, number):
         "temperature_f": round(rng.gauss(50, 25), 2),
         "plan": rng.choice(["basic", "pro"]),
         "always": "x",
+        "height_in": round(rng.gauss(50, 8), 1),
+        "rooms": rng.randint(1, 9),
+        "floors": rng.randint(1, 9),
     }
     if day == date(2024, 1, 10):
         features["length_ft"] *= 0.3048
         features["plan"] = "pro"
+        # Far beyond the baseline.
+        features["height_in"] *= 25.4
     if day == date(2024, 1, 11):
         features["age"] = 33
         if country == "de":
             features["temperature_f"] = (features["temperature_f"] - 32) / 1.8
     if day == date(2024, 1, 12) and number % 10 == 0:
         features["age"] = str(features["age"])
+    if day == date(2024, 1, 12):
+        features["floors"] = features["rooms"] if number else 10
     if rng.random() < 0.02:
         features["length_ft"] = None
     return features
@@ -55,14 +65,17 @@ def records_of(day):
     records = []
     for number in range(40 if day == date(2024, 1, 13) else 400):
         country = rng.choice(COUNTRIES)
+        features = features_of(rng, day, country, number)
+        hashed = features if day != date(2024, 1, 9) or number % 2 else features | {"age": 1.5}
         records.append(
             event(
                 f"{day}-{number}",
                 ts=f"{day}T{rng.randrange(24):02}:00:00Z",
                 score=rng.random(),
                 status=503 if rng.random() < 0.02 else 200,
-                features=features_of(rng, day, country, number),
+                features=features,
                 attributes={"country": country},
+                feature_hash=feature_hash(hashed) if day != date(2024, 1, 8) else ...,
             )
         )
     return records
@@ -122,20 +135,51 @@ def test_there_is_a_row_for_each_day_feature_and_check(rows, predictions):
         (day, feature["name"], check)
         for day in predictions
         for feature in FEATURES
-        for check in ("type_change", "stuck", "unit_change")
+        for check in ("type_change", "stuck", "duplicated", "unit_change")
         if check != "unit_change" or feature["name"] in numbers
-    }
+    } | {(day, "all", "hash_mismatch") for day in predictions}
     assert set(rows) == expected and len(predictions) == 13
 
 
 def test_only_what_was_done_is_flagged(rows):
     assert {key for key, row in rows.items() if row["is_flagged"]} == {
+        (date(2024, 1, 9), "all", "hash_mismatch"),
+        (date(2024, 1, 10), "height_in", "unit_change"),
         (date(2024, 1, 10), "length_ft", "unit_change"),
         (date(2024, 1, 10), "plan", "stuck"),
         (date(2024, 1, 11), "age", "stuck"),
         (date(2024, 1, 11), "temperature_f", "unit_change"),
         (date(2024, 1, 12), "age", "type_change"),
+        (date(2024, 1, 12), "floors", "duplicated"),
+        (date(2024, 1, 12), "rooms", "duplicated"),
     }
+
+
+def test_hashes(rows, predictions):
+    statuses = set()
+    for day, records in predictions.items():
+        row = rows[day, "all", "hash_mismatch"]
+        statuses.add(row["status"])
+        if day == date(2024, 1, 8):
+            assert (row["status"], row["value"], row["sample_count"]) == ("no_data", None, 0)
+        elif row["status"] == "ok":
+            # About one in sixteen is looked at.
+            assert 0 < row["sample_count"] < len(records) / 6
+            assert row["value"] == 0 if day != date(2024, 1, 9) else 0.2 < row["value"] < 0.8
+            assert row["is_flagged"] == (day == date(2024, 1, 9))
+    assert statuses == {"ok", "no_data"}
+
+
+def test_duplicated_features(rows):
+    for feature, other in (("rooms", "floors"), ("floors", "rooms")):
+        row = rows[date(2024, 1, 12), feature, "duplicated"]
+        assert row["sample_count"] == 300
+        assert row["value"] == pytest.approx(1, abs=1 / 300)
+        assert row["detail"].startswith(f"equals {other} in ")
+        # By chance one in nine.
+        assert 0.03 < rows[date(2024, 1, 11), feature, "duplicated"]["value"] < 0.2
+    # One value all day is no second column.
+    assert rows[date(2024, 1, 11), "age", "duplicated"]["value"] < 0.1
 
 
 def test_shares_of_wrong_types(rows, predictions):
@@ -178,6 +222,8 @@ def test_unit_changes_are_named_and_weighed(rows, predictions):
     whole = rows[date(2024, 1, 10), "length_ft", "unit_change"]
     assert whole["value"] == 1 and whole["factor"] == pytest.approx(0.3048)
     assert whole["detail"] == "all predictions: values as if converted, feet to metres"
+    beyond = rows[date(2024, 1, 10), "height_in", "unit_change"]
+    assert beyond["detail"] == "all predictions: values as if converted, inches to millimetres"
     part = rows[date(2024, 1, 11), "temperature_f", "unit_change"]
     countries = [record["attributes"]["country"] for record in predictions[date(2024, 1, 11)]]
     assert part["value"] == pytest.approx(countries.count("de") / len(countries))

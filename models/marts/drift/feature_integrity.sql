@@ -7,6 +7,7 @@ select
     feature,
     'baseline' as comparison,
     integrity_check,
+    other_feature,
     is_flagged,
     value,
     threshold,
