@@ -1,5 +1,6 @@
 -- Grain: one row of int_feature_days that is part of a baseline: of a feature for the model, of
--- the score for each version. Frozen with the baseline, also in a full refresh.
+-- the score for each version; or, with a null date, of the training set in their place. Frozen with
+-- the baseline, also in a full refresh.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -18,6 +19,10 @@ periods as (
         on
             periods.model_name = models.model_name
             and periods.baseline_version = models.baseline_version
+),
+
+training_sets as (
+    {{ known_training_sets() }}
 )
 
 select
@@ -43,3 +48,37 @@ inner join periods
     'feature_type': 'days.feature_type',
     'slice_key': 'days.slice_key',
 }) }}
+union all by name
+select
+    sets.baseline_version,
+    -- Of all versions, if it is not said which one has scored it.
+    case when sets.is_output then coalesce(sets.scored_version, 'all') else 'all' end as baseline_of,
+    sets.model_name,
+    'all' as model_version,
+    'all' as role,
+    sets.slice_key,
+    sets.slice_value,
+    null::date as event_date,
+    sets.feature,
+    sets.feature_type,
+    sets.prediction_count,
+    sets.null_count,
+    sets.bin_counts,
+    sets.value_min,
+    sets.value_max,
+    sets.infinite_count,
+    {{ hash64(['sets.slice_value', 'sets.prediction_count', 'sets.null_count', 'sets.bin_counts',
+               'sets.value_min', 'sets.value_max', 'sets.infinite_count']) }} as revision,
+    true as is_frozen
+from {{ ref('int_training_sets') }} as sets
+inner join {{ ref('int_monitored_models') }} as models using (model_name, baseline_version)
+inner join training_sets using (model_name, baseline_version)
+{{ where_not_held(this if is_incremental() else none, {
+    'baseline_version': 'sets.baseline_version',
+    'model_name': 'sets.model_name',
+    'feature': 'sets.feature',
+    'feature_type': 'sets.feature_type',
+    'slice_key': 'sets.slice_key',
+}) or 'where true' }}
+    and sets.slice_value is not null
+    and (training_sets.has_outputs or not sets.is_output)
