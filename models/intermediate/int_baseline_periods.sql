@@ -152,7 +152,7 @@ periods as (
 counted as (
     select
         periods.*,
-        coalesce(periods.set_count, sum(predictions.prediction_count), 0)::bigint
+        coalesce(any_value(periods.set_count), sum(predictions.prediction_count), 0)::bigint
             as prediction_count
     from periods
     left join predictions
