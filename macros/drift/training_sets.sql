@@ -174,7 +174,7 @@
         baseline_version,
         any_value(scored_version) as scored_version,
         arg_min(prediction_count, read_at) as prediction_count,
-        bool_and(null_count < prediction_count) filter (is_output) as has_outputs
+        bool_and(null_count < prediction_count) filter (where is_output) as has_outputs
     from {{ ref('int_training_sets') }}
     where slice_key = 'all'
     group by model_name, baseline_version

@@ -129,6 +129,34 @@ ordered as (
         on missing.model_name = models.model_name
     inner join measured
         on missing.model_name = measured.model_name and missing.feature = measured.feature
+),
+
+of_training_sets as (
+    select
+        bins.model_name,
+        bins.baseline_version,
+        bins.feature,
+        bins.feature_type,
+        bins.is_discrete,
+        bins.edges,
+        bins.categories,
+        bins.other_categories,
+        true as is_frozen
+    from {{ ref('int_training_sets') }} as bins
+    inner join wanted
+        on
+            bins.model_name = wanted.model_name
+            and bins.feature = wanted.feature
+            and bins.feature_type = wanted.feature_type
+    inner join {{ ref('int_monitored_models') }} as models
+        on
+            bins.model_name = models.model_name
+            and bins.baseline_version = models.baseline_version
+    inner join training_sets
+        on
+            bins.model_name = training_sets.model_name
+            and bins.baseline_version = training_sets.baseline_version
+    where bins.slice_key = 'all' and (training_sets.has_outputs or not bins.is_output)
 )
 
 select
@@ -140,25 +168,11 @@ select
     is_frozen
 from ordered
 union all by name
-select
-    sets.model_name,
-    sets.baseline_version,
-    sets.feature,
-    sets.feature_type,
-    sets.is_discrete,
-    sets.edges,
-    sets.categories,
-    sets.other_categories,
-    true as is_frozen
-from {{ ref('int_training_sets') }} as sets
-inner join wanted using (model_name, feature, feature_type)
-inner join {{ ref('int_monitored_models') }} as models using (model_name, baseline_version)
-inner join training_sets using (model_name, baseline_version)
+select *
+from of_training_sets as wanted
 {{ where_not_held(this if is_incremental() else none, {
-    'model_name': 'sets.model_name',
-    'baseline_version': 'sets.baseline_version',
-    'feature': 'sets.feature',
-    'feature_type': 'sets.feature_type',
-}) or 'where true' }}
-    and sets.slice_key = 'all'
-    and (training_sets.has_outputs or not sets.is_output)
+    'model_name': 'wanted.model_name',
+    'baseline_version': 'wanted.baseline_version',
+    'feature': 'wanted.feature',
+    'feature_type': 'wanted.feature_type',
+}) }}

@@ -23,6 +23,46 @@ periods as (
 
 training_sets as (
     {{ known_training_sets() }}
+),
+
+of_training_sets as (
+    select
+        counts.baseline_version,
+        -- Of all versions, if it is not said which one has scored it.
+        case when counts.is_output then coalesce(counts.scored_version, 'all') else 'all' end
+            as baseline_of,
+        counts.model_name,
+        'all' as model_version,
+        'all' as role,
+        counts.slice_key,
+        counts.slice_value,
+        null::date as event_date,
+        counts.feature,
+        counts.feature_type,
+        counts.prediction_count,
+        counts.null_count,
+        counts.bin_counts,
+        counts.value_min,
+        counts.value_max,
+        counts.infinite_count,
+        {{ hash64([
+            'counts.slice_value', 'counts.prediction_count', 'counts.null_count',
+            'counts.bin_counts', 'counts.value_min', 'counts.value_max', 'counts.infinite_count',
+        ]) }} as revision,
+        true as is_frozen
+    from {{ ref('int_training_sets') }} as counts
+    inner join {{ ref('int_monitored_models') }} as models
+        on
+            counts.model_name = models.model_name
+            and counts.baseline_version = models.baseline_version
+    inner join training_sets
+        on
+            counts.model_name = training_sets.model_name
+            and counts.baseline_version = training_sets.baseline_version
+    -- Without a value where the set has no column to slice by.
+    where
+        counts.slice_value is not null
+        and (training_sets.has_outputs or not counts.is_output)
 )
 
 select
@@ -49,36 +89,13 @@ inner join periods
     'slice_key': 'days.slice_key',
 }) }}
 union all by name
-select
-    sets.baseline_version,
-    -- Of all versions, if it is not said which one has scored it.
-    case when sets.is_output then coalesce(sets.scored_version, 'all') else 'all' end as baseline_of,
-    sets.model_name,
-    'all' as model_version,
-    'all' as role,
-    sets.slice_key,
-    sets.slice_value,
-    null::date as event_date,
-    sets.feature,
-    sets.feature_type,
-    sets.prediction_count,
-    sets.null_count,
-    sets.bin_counts,
-    sets.value_min,
-    sets.value_max,
-    sets.infinite_count,
-    {{ hash64(['sets.slice_value', 'sets.prediction_count', 'sets.null_count', 'sets.bin_counts',
-               'sets.value_min', 'sets.value_max', 'sets.infinite_count']) }} as revision,
-    true as is_frozen
-from {{ ref('int_training_sets') }} as sets
-inner join {{ ref('int_monitored_models') }} as models using (model_name, baseline_version)
-inner join training_sets using (model_name, baseline_version)
+select *
+from of_training_sets as wanted
 {{ where_not_held(this if is_incremental() else none, {
-    'baseline_version': 'sets.baseline_version',
-    'model_name': 'sets.model_name',
-    'feature': 'sets.feature',
-    'feature_type': 'sets.feature_type',
-    'slice_key': 'sets.slice_key',
-}) or 'where true' }}
-    and sets.slice_value is not null
-    and (training_sets.has_outputs or not sets.is_output)
+    'baseline_version': 'wanted.baseline_version',
+    'model_name': 'wanted.model_name',
+    'baseline_of': 'wanted.baseline_of',
+    'feature': 'wanted.feature',
+    'feature_type': 'wanted.feature_type',
+    'slice_key': 'wanted.slice_key',
+}) }}

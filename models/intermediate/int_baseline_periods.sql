@@ -53,9 +53,7 @@ dated_models as (
                 models.baseline_end::date,
                 (first_dates.first_date + to_days(models.baseline_days))::date
             )
-        end as baseline_end,
-        training_sets.has_outputs,
-        training_sets.scored_version
+        end as baseline_end
     from {{ ref('int_monitored_models') }} as models
     left join first_dates on models.model_name = first_dates.model_name
     left join training_sets
@@ -66,7 +64,7 @@ dated_models as (
 
 feature_periods as (
     select
-        dated_models.* exclude (has_outputs, scored_version),
+        dated_models.*,
         'all' as model_version,
         'features' as kind,
         -- Shadow requests are those of the live version once more; they count where there are no
@@ -166,7 +164,15 @@ counted as (
 )
 
 select
-    counted.* exclude (set_count),
+    counted.model_name,
+    counted.model_version,
+    counted.baseline_version,
+    counted.kind,
+    counted.role,
+    counted.definition,
+    counted.baseline_start,
+    counted.baseline_end,
+    counted.prediction_count,
     case
         -- A training set is complete when it is read.
         when counted.set_count is not null then clock.as_of

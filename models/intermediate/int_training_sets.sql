@@ -23,7 +23,7 @@ select
     null::varchar as slice_value,
     null::bigint as prediction_count,
     null::bigint as null_count,
-    null::map(integer, bigint) as bin_counts,
+    map([]::integer [], []::bigint []) as bin_counts,
     null::double as value_min,
     null::double as value_max,
     null::bigint as infinite_count,
@@ -37,24 +37,24 @@ where false
 with
 
 predictions as (
-    {% for set in sets %}
-    {{ training_predictions(set) }}
+    {% for training in sets %}
+    {{ training_predictions(training) }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
 
 described as (
-    {% for set in sets %}
-    {% for feature in drift_features(set.model) %}
+    {% for training in sets %}
+    {% for feature in drift_features(training.model) %}
     select
-        {{ text_literal(set.model.name) }} as model_name,
-        '{{ set.version }}' as baseline_version,
-        {% if set.model.baseline.get('model_version') %}
-        {{ text_literal(set.model.baseline.model_version) }} as scored_version,
+        {{ text_literal(training.model.name) }} as model_name,
+        '{{ training.version }}' as baseline_version,
+        {% if training.model.baseline.get('model_version') %}
+        {{ text_literal(training.model.baseline.model_version) }} as scored_version,
         {% else %}
         null::varchar as scored_version,
         {% endif %}
-        '{{ set.model.task }}' as task,
+        '{{ training.model.task }}' as task,
         {{ loop.index }} as position,
         {{ text_literal(feature.name) }} as feature,
         '{{ feature.type }}' as feature_type
@@ -65,17 +65,17 @@ described as (
 ),
 
 measured as (
-    {% for set in sets %}
+    {% for training in sets %}
     select
         unnest([
-            {% for feature in drift_features(set.model) %}
-            {{ bin_measures(set.model, feature) }}{{ ',' if not loop.last }}
+            {% for feature in drift_features(training.model) %}
+            {{ bin_measures(training.model, feature) }}{{ ',' if not loop.last }}
             {% endfor %}
         ], recursive := true)
     from predictions
     where
-        model_name = {{ text_literal(set.model.name) }}
-        and row_number % {{ set.sampling }} = 0
+        model_name = {{ text_literal(training.model.name) }}
+        and row_number % {{ training.sampling }} = 0
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -175,18 +175,18 @@ histograms as (
 ),
 
 extremes as (
-    {% for set in sets %}
+    {% for training in sets %}
     select
         model_name,
         'all' as slice_key,
         unnest([
-            {% for feature in drift_features(set.model)
+            {% for feature in drift_features(training.model)
                   if feature.type in ['numerical', 'prediction'] %}
             {{ feature_extremes(feature) }}{{ ',' if not loop.last }}
             {% endfor %}
         ], recursive := true)
     from predictions
-    where model_name = {{ text_literal(set.model.name) }}
+    where model_name = {{ text_literal(training.model.name) }}
     group by model_name
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -198,11 +198,11 @@ absent as (
         null::varchar as model_name,
         null::varchar as slice_key
     where false
-    {% for set in sets %}
-    {% for slice in set.model.slices if slice.name | lower not in set.columns %}
+    {% for training in sets %}
+    {% for slice in training.model.slices if slice.name | lower not in training.columns %}
     union all
     select
-        {{ text_literal(set.model.name) }},
+        {{ text_literal(training.model.name) }},
         {{ text_literal(slice.name) }}
     {% endfor %}
     {% endfor %}

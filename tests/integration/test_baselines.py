@@ -433,7 +433,7 @@ def nasty(tmp_path_factory):
             if version == "v2" and day == "2024-01-10":
                 continue
             for name in ("price's", "kind"):
-                for number in range(30):
+                for number in range(120):
                     prefix = f"{name}{version}{day}{number}"
                     score = rng.random()
                     output = {"score": score if name == "kind" else 1000 * score}
@@ -498,8 +498,8 @@ def test_outputs_come_from_the_set_or_from_first_days(nasty):
         ("churn", "v2"): (*second, 30, 0),
         # Without scores each version takes its first days.
         ("price's", "all"): (None, None, 30, 0),
-        ("price's", "v1"): (*first, 30, 0),
-        ("price's", "v2"): (*second, 30, 0),
+        ("price's", "v1"): (*first, 120, 0),
+        ("price's", "v2"): (*second, 120, 0),
         # It is not said whose scores they are.
         ("kind", "all"): (None, None, 20, 0),
         ("kind", "v1"): (None, None, 20, 0),
@@ -515,9 +515,9 @@ def test_outputs_come_from_the_set_or_from_first_days(nasty):
         """)
     }
     assert drift["price's", "v1", "area"][0] == 30
-    assert drift["price's", "v1", "score"][0::3] == (30, "ok")
+    assert drift["price's", "v1", "score"][0::3] == (120, "ok")
     # On its first day v2 is its own baseline.
-    assert drift["price's", "v2", "score"] == (30, None, 0.0, "ok")
+    assert drift["price's", "v2", "score"] == (120, None, 0.0, "ok")
     assert drift["kind", "v2", "score"][0] == 20
     count, new, _, status = drift["kind", "v2", "prediction"]
     threes = nasty.query("""
