@@ -42,8 +42,8 @@
                 'version': version,
                 'source': ml_monitoring.training_source(monitored.baseline),
                 'columns': ml_monitoring.training_columns(monitored),
-                'sampling': ml_monitoring.training_sampling(monitored),
             }) %}
+            {% do sets[-1].update(ml_monitoring.training_size(monitored, sets[-1].columns)) %}
         {% endif %}
     {% endfor %}
     {{ return(sets) }}
@@ -90,18 +90,37 @@
 {% endmacro %}
 
 
-{# Of how many rows of a training set one makes the edges: they come from one to two million. #}
-{% macro training_sampling(monitored) %}
-    {% set count = run_query('select count(*) from '
-        ~ ml_monitoring.training_source(monitored.baseline)).columns[0][0] | int %}
+{# Of how many rows of a training set one makes the edges, which come from one to two million; and
+   whether it has days: a `ts` in each row, all within ten years. #}
+{% macro training_size(monitored, columns) %}
+    {% set day = ml_monitoring.training_day(columns.get('ts')) %}
+    {% set found = run_query(
+        'select count(*), count(*) = count(' ~ day ~ ') and max(' ~ day ~ ') - min(' ~ day ~ ')'
+        ~ ' < 3660 from ' ~ ml_monitoring.training_source(monitored.baseline)).rows[0] %}
+    {% set count = found[0] | int %}
     {% if not count %}
         {% do ml_monitoring.config_error('monitored_models', 'of the model `' ~ monitored.name
             ~ '` has the baseline ' ~ monitored.baseline ~ '; the set has no rows. Fill it before'
             ~ ' the build, for it is frozen when it is read first.',
             'baseline: {path: data/training/' ~ monitored.name ~ '.parquet}') %}
     {% endif %}
-    {{ return([1, count // 1000000] | max) }}
+    {{ return({'sampling': [1, count // 1000000] | max, 'is_dated': found[1] or false}) }}
 {% endmacro %}
+
+
+{# The day (UTC) of a row of a training set, by its column `ts`. #}
+{% macro training_day(column) -%}
+    {%- if not column -%} {{ return('null::date') }} {%- endif -%}
+    {%- set value = adapter.quote(column.name) -%}
+    {%- if column.type.startswith('TIMESTAMP WITH TIME ZONE') -%}
+        {%- set value = '(' ~ value ~ " at time zone 'UTC')::date" -%}
+    {%- elif column.type.startswith(('TIMESTAMP', 'DATE')) -%}
+        {%- set value = value ~ '::date' -%}
+    {%- else -%}
+        {%- set value = '(try_cast(' ~ value ~ "::varchar as timestamptz) at time zone 'UTC')::date" -%}
+    {%- endif -%}
+    {{- return('case when isfinite(' ~ value ~ ') then ' ~ value ~ ' end') -}}
+{%- endmacro %}
 
 
 {# A training set with the structs of stg_inference_events. What a model does not declare, and what
@@ -116,6 +135,8 @@
     {%- set score = ml_monitoring.training_value(columns.get('score'), 'numerical') -%}
     select
         {{ ml_monitoring.text_literal(monitored.name) }} as model_name,
+        {{ ml_monitoring.training_day(columns.get('ts')) if training_set.is_dated else 'null::date' }}
+            as event_date,
         {%- for struct, members in ml_monitoring.event_structs().items() %}
         struct_pack(
             {%- for name in members %}
@@ -176,6 +197,6 @@
         arg_min(prediction_count, read_at) as prediction_count,
         bool_and(null_count < prediction_count) filter (where is_output) as has_outputs
     from {{ ref('int_training_sets') }}
-    where slice_key = 'all'
+    where slice_key = 'all' and event_date is null
     group by model_name, baseline_version
 {%- endmacro %}

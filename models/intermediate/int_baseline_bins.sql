@@ -156,7 +156,10 @@ of_training_sets as (
         on
             bins.model_name = training_sets.model_name
             and bins.baseline_version = training_sets.baseline_version
-    where bins.slice_key = 'all' and (training_sets.has_outputs or not bins.is_output)
+    where
+        bins.slice_key = 'all'
+        and bins.event_date is null
+        and (training_sets.has_outputs or not bins.is_output)
 )
 
 select

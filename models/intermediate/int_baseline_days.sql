@@ -1,6 +1,6 @@
 -- Grain: one row of int_feature_days that is part of a baseline: of a feature for the model, of
--- the score for each version; or, with a null date, of the training set in their place. Frozen with
--- the baseline, also in a full refresh.
+-- the score for each version; or of the training set in their place, with a null date if it has no
+-- days. Frozen with the baseline, also in a full refresh.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -36,7 +36,7 @@ of_training_sets as (
         'all' as role,
         counts.slice_key,
         counts.slice_value,
-        null::date as event_date,
+        counts.event_date,
         counts.feature,
         counts.feature_type,
         counts.prediction_count,
@@ -63,6 +63,14 @@ of_training_sets as (
     where
         counts.slice_value is not null
         and (training_sets.has_outputs or not counts.is_output)
+    -- By its days, where it has any.
+    qualify
+        counts.event_date is not null
+        or count(counts.event_date) over (
+            partition by
+                counts.model_name, counts.baseline_version, counts.feature, counts.feature_type,
+                counts.slice_key
+        ) = 0
 )
 
 select

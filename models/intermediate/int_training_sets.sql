@@ -1,6 +1,6 @@
 -- Grain: one feature and slice of a training set that is the baseline of a model and
--- baseline_version: its bins, and how many rows fell into each. Read once, and kept also in a full
--- refresh: a set that changes or goes afterwards moves nothing.
+-- baseline_version: its bins, and how many rows fell into each; with an event_date, those of a day.
+-- Read once, and kept also in a full refresh: a set that changes or goes afterwards moves nothing.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -21,6 +21,7 @@ select
     null::boolean as is_output,
     null::varchar as slice_key,
     null::varchar as slice_value,
+    null::date as event_date,
     null::bigint as prediction_count,
     null::bigint as null_count,
     map([]::integer [], []::bigint []) as bin_counts,
@@ -121,17 +122,19 @@ bins as (
             and new_bins.feature = held.feature
             and new_bins.feature_type = held.feature_type
             and held.slice_key = 'all'
+            and held.event_date is null
     {% else %}
     select * from new_bins
     {% endif %}
 ),
 
-{{ binned_ctes(sets | map(attribute='model') | list, ['model_name']) }},
+{{ binned_ctes(sets | map(attribute='model') | list, ['model_name', 'event_date']) }},
 
 counted as (
     {% for position in range(1, most_features() + 1) %}
     select
         model_name,
+        event_date,
         slices,
         {{ position }} as position,
         bin_{{ position }} as bin,
@@ -149,9 +152,11 @@ sliced as (
     from counted
 ),
 
+-- The set as a whole, and where it has days each of them.
 summed as (
     select
         model_name,
+        null::date as event_date,
         slice_key,
         slice_value,
         position,
@@ -159,11 +164,24 @@ summed as (
         sum(bin_count)::bigint as bin_count
     from sliced
     group by all
+    union all
+    select
+        model_name,
+        event_date,
+        slice_key,
+        slice_value,
+        position,
+        bin,
+        sum(bin_count)::bigint as bin_count
+    from sliced
+    where event_date is not null
+    group by all
 ),
 
 histograms as (
     select
         model_name,
+        event_date,
         slice_key,
         slice_value,
         position,
@@ -174,10 +192,11 @@ histograms as (
     group by all
 ),
 
-extremes as (
+daily_extremes as (
     {% for training in sets %}
     select
         model_name,
+        event_date,
         'all' as slice_key,
         unnest([
             {% for feature in drift_features(training.model)
@@ -187,9 +206,26 @@ extremes as (
         ], recursive := true)
     from predictions
     where model_name = {{ text_literal(training.model.name) }}
-    group by model_name
+    group by model_name, event_date
     {{ 'union all' if not loop.last }}
     {% endfor %}
+),
+
+extremes as (
+    select
+        model_name,
+        null::date as event_date,
+        slice_key,
+        feature,
+        min(value_min) as value_min,
+        max(value_max) as value_max,
+        sum(infinite_count)::bigint as infinite_count
+    from daily_extremes
+    group by all
+    union all by name
+    select *
+    from daily_extremes
+    where event_date is not null
 ),
 
 -- Slices by attributes that a set has no column for.
@@ -217,6 +253,7 @@ select
     bins.is_output,
     histograms.slice_key,
     case when absent.slice_key is null then histograms.slice_value end as slice_value,
+    histograms.event_date,
     histograms.prediction_count,
     histograms.null_count,
     histograms.bin_counts,
@@ -225,7 +262,8 @@ select
     extremes.infinite_count,
     bins.is_discrete,
     {% for column in ['edges', 'categories', 'other_categories'] %}
-    case when histograms.slice_key = 'all' then bins.{{ column }} end as {{ column }},
+    case when histograms.slice_key = 'all' and histograms.event_date is null then bins.{{ column }} end
+        as {{ column }},
     {% endfor %}
     clock.as_of as read_at
 from histograms
@@ -236,6 +274,7 @@ left join extremes
     on
         histograms.model_name = extremes.model_name
         and histograms.slice_key = extremes.slice_key
+        and histograms.event_date is not distinct from extremes.event_date
         and bins.feature = extremes.feature
 left join absent
     on histograms.model_name = absent.model_name and histograms.slice_key = absent.slice_key

@@ -3,7 +3,7 @@
 import copy
 import math
 import random
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -216,12 +216,18 @@ def test_events_that_still_move_a_baseline_move_windows_of_several_versions(tmp_
     assert found == at_once.query(DRIFT)
 
 
-# What a training set cannot tell is how its own days differ.
 TRAINED_DRIFT = """
-    select * exclude (model_name, baseline_version, psi_own_windows_q95)
+    select * exclude (model_name, baseline_version)
     from ml_monitoring.feature_drift where model_name = '{}'
     order by all
 """
+BASELINE_DAYS = """
+    select event_date, feature, feature_type, slice_key, slice_value, prediction_count, null_count,
+        bin_counts::varchar, value_min, value_max, infinite_count
+    from ml_monitoring_internal.int_baseline_days where model_name = '{}'
+    order by all
+"""
+MODELS = ("churn", "trained", "undated")
 RUN = ("run", "--select", "+feature_drift", "+feature_distributions", "+baselines")
 CELLS = """
     select * exclude (model_name, baseline_version)
@@ -231,12 +237,13 @@ CELLS = """
 
 
 def training_set(lines, **more):
-    """Take predictions as a training set: a column for each feature, the score, the attributes."""
+    """Take predictions as a training set: features, scores, attributes and times."""
     columns = {
         name: [line["features"].get(name) for line in lines] for name in ("age", "plan", "is_new")
     }
     columns["score"] = [line["score"] for line in lines]
     columns["country"] = [line["attributes"].get("country") for line in lines]
+    columns["ts"] = [line["ts"] for line in lines]
     return pa.table(columns | more)
 
 
@@ -267,10 +274,12 @@ def trained(tmp_path_factory):
     path = folder / "it's a set.parquet"
     dated = copy.deepcopy(MODEL) | {"baseline": {"start": "2024-01-10", "end": "2024-01-12"}}
     given = copy.deepcopy(MODEL) | {"name": "trained", "baseline": {"path": str(path)}}
+    # Without days of its own: what it cannot tell is how these differ.
+    undated = dated | {"name": "undated", "baseline": {"relation": "own.training"}}
     warehouse = Warehouse(
         folder / "steps",
         {
-            "monitored_models": [dated, given],
+            "monitored_models": [dated, given, undated],
             "drift_windows_days": [1, 2],
             "drift_bins": 20,
             "version_baseline_days": 1,
@@ -285,15 +294,19 @@ def trained(tmp_path_factory):
             "baselines": of.query("select * from ml_monitoring.baselines order by all"),
         } | {
             model: of.query(TRAINED_DRIFT.format(model)) + of.query(CELLS.format(model))
-            for model in ("churn", "trained")
-        }
+            for model in MODELS
+        } | {
+            "baseline days " + model: of.query(BASELINE_DAYS.format(model))
+            for model in MODELS
+        }  # fmt: skip
 
     def write(name, lines):
-        both = lines + [line | {"model": "trained"} for line in lines]
-        warehouse.write(f"inference_events/{name}.jsonl", both)
+        records = [line | {"model": model} for model in MODELS for line in lines]
+        warehouse.write(f"inference_events/{name}.jsonl", records)
 
     days = people(rng, "2024-01-10", 300, "a") + people(rng, "2024-01-11", 300, "b")
     original = training_set(days)
+    warehouse.copy_in("own.training", original.drop(["ts"]))
     pq.write_table(original, path)
     write("10", days)
     write("12", people(rng, "2024-01-12", 300, "c", age=55))
@@ -303,18 +316,19 @@ def trained(tmp_path_factory):
     step("replaced")
     step("refreshed", "2024-01-15", "--full-refresh")
     again = given | {"baseline": {"path": str(path), "revision": 2}}
-    warehouse.vars["monitored_models"] = [dated, again]
+    warehouse.vars["monitored_models"] = [dated, again, undated]
     step("taken again")
     path.unlink()
-    warehouse.vars["monitored_models"] = [dated, given]
+    warehouse.vars["monitored_models"] = [dated, given, undated]
     step("gone")
     # A slice that is new needs the set once more; its features stay as they are.
     sliced = given | {"slices": [*MODEL["slices"], {"name": "age", "breaks": [30]}]}
-    warehouse.vars["monitored_models"] = [dated, sliced]
+    warehouse.vars["monitored_models"] = [dated, sliced, undated]
     found["new slice"] = warehouse.dbt(*RUN, as_of="2024-01-15")
-    warehouse.vars["monitored_models"] = [dated, given]
+    warehouse.vars["monitored_models"] = [dated, given, undated]
     pq.write_table(original, path)
     at_once = Warehouse(folder / "at_once", warehouse.vars | {"as_of": "2024-01-15"})
+    at_once.copy_in("own.training", original.drop(["ts"]))
     step("at once", of=at_once)
     return found
 
@@ -328,11 +342,15 @@ def test_a_training_set_equals_the_days_that_it_was_taken_from(trained):
                 row for row in trained[name][model]
                 if row[0] == "v1" or not {"score", "prediction"} & set(row[6:9])
             ]
-            for model in ("churn", "trained")
+            for model in MODELS
         }  # fmt: skip
         assert len(kept["churn"]) > 200
-        assert kept["churn"] == kept["trained"]
+        assert kept["churn"] == kept["trained"] == kept["undated"]
     assert trained["replaced"]["churn"] != trained["replaced"]["trained"]
+    days = {model: trained["read"]["baseline days " + model] for model in MODELS}
+    assert {row[0] for row in days["churn"]} == {date(2024, 1, 10), date(2024, 1, 11)}
+    assert days["trained"] == days["churn"]
+    assert {row[0] for row in days["undated"]} == {None}
 
 
 def test_a_training_set_is_frozen_when_it_is_read(trained):
@@ -348,7 +366,8 @@ def test_a_training_set_is_frozen_when_it_is_read(trained):
         {"model_version": "v1", "role": "all", "kind": "score"} | frozen
         | {"late": 0, "in": True},
     ]  # fmt: skip
-    assert "it's a set.parquet" in trained["read"]["baselines"][-1][8]
+    (definition,) = {row[8] for row in trained["read"]["baselines"] if row[0] == "trained"}
+    assert "it's a set.parquet, or the first 1 days of a version that it has no" in definition
 
 
 def test_another_file_does_not_move_it(trained):
@@ -380,6 +399,7 @@ def test_a_new_slice_of_a_set_that_is_gone_is_an_error(trained):
 def test_a_training_set_step_by_step_equals_at_once(trained):
     assert trained["at once"]["trained"] == trained["replaced"]["trained"]
     assert trained["at once"]["churn"] == trained["replaced"]["churn"]
+    assert trained["at once"]["undated"] == trained["replaced"]["undated"]
 
 
 AREA = [{"name": "area", "type": "numerical"}]
@@ -412,11 +432,13 @@ def nasty(tmp_path_factory):
                 kind | {"baseline": {"path": str(path)}},
             ],
             "drift_windows_days": [1],
+            "drift_bins": 50,
             "version_baseline_days": 1,
             "min_samples": 10,
         },
     )
     others = {
+        "TS": pa.array(["2024-01-01T00:00:00Z"] * 9 + ["yesterday"]),
         "select": pa.array(range(10)),
         "a list": pa.array([[1]] * 10),
         'quo"ted': pa.array([{"x": 1}] * 10),
@@ -455,7 +477,9 @@ def counts(warehouse, model):
         """
         select baseline_of, slice_key, slice_value, feature, prediction_count, null_count,
             list_sum(map_values(bin_counts)), value_min, value_max, infinite_count
-        from ml_monitoring_internal.int_baseline_days where model_name = ? order by all
+        from ml_monitoring_internal.int_baseline_days
+        where model_name = ? and (event_date is null or baseline_of = 'v2')
+        order by all
         """,
         model,
     )
