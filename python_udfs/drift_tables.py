@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -271,6 +272,7 @@ def drift_table(
     stops = end_days - origin
 
     references = baseline_references(baseline_days, bins, size, settings)
+    owners = {key[0] for key in references}
     extremes = {
         key[:3]: daily_extremes(part, origin, n_days)
         for key, part in parts_of(days)
@@ -283,7 +285,8 @@ def drift_table(
         current = sums_of_windows(daily, stops, size)
         filled = np.flatnonzero(current.sum(axis=1))
         reach = window_extremes(extremes[key[:3]], stops, size).at(filled)
-        owner = key[1] if bins.is_output else "all"
+        # The scores of a training set may be the baseline of all versions.
+        owner = key[1] if bins.is_output and key[1] in owners else "all"
         baseline = references.get((owner, *key[3:]), Reference.empty(bins))
         references_of = {
             "baseline": (
@@ -414,10 +417,15 @@ def baseline_references(
         owners.setdefault(key, []).append(position)
 
     references = {}
+    unknown = dict.fromkeys(COMPARISONS, np.nan)
     reach: dict[str, tuple[float, float, bool]] = {}
     # The whole model comes first: how far the values reach is known for it alone.
     for key in sorted(owners, key=lambda key: (key[0], key[1] != "all", key[1:])):
         part = baseline_days.take(pa.array(owners[key], pa.int64()))
+        # A training set has no days: it is one, and knows nothing of how days differ.
+        is_dated = not part["event_date"].null_count
+        place = part.schema.get_field_index("event_date")
+        part = part.set_column(place, "event_date", part["event_date"].fill_null(date(1970, 1, 1)))
         day = part["event_date"].cast(pa.int32()).to_numpy()
         if key[1] == "all":
             lowest, highest = part["value_min"].to_numpy(), part["value_max"].to_numpy()
@@ -429,7 +437,7 @@ def baseline_references(
         daily = daily_counts(part, bins, int(day.min()), int(day.max() - day.min()) + 1)
         references[key] = Reference(
             daily.sum(axis=0),
-            own_windows_q95(daily, bins, size, settings),
+            own_windows_q95(daily, bins, size, settings) if is_dated else unknown,
             *reach.get(key[0], (np.nan, np.nan, False)),
         )
     return references

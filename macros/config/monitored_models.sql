@@ -46,10 +46,15 @@
 {% macro baseline_definition(model) %}
     {% set baseline = model.get('baseline', {'days': 14}) %}
     {% set settings = ml_monitoring.settings() %}
+    {% set whose = ', scored by ' ~ baseline.model_version if 'model_version' in baseline else '' %}
     {% set period = 'the first ' ~ baseline.days ~ ' days' if 'days' in baseline
+        else 'the training set ' ~ baseline.path ~ whose if 'path' in baseline
+        else 'the training relation ' ~ baseline.relation ~ whose if 'relation' in baseline
         else ml_monitoring.parse_moment(baseline.start)[:10] ~ ' to '
             ~ ml_monitoring.parse_moment(baseline.end)[:10] %}
-    {{ return(period ~ ', or the first ' ~ settings.version_baseline_days
-        ~ ' days of a later version; ' ~ settings.drift_bins ~ ' bins'
+    {% set others = ' days of a version that it has no scores of; '
+        if ml_monitoring.training_source(baseline) else ' days of a later version; ' %}
+    {{ return(period ~ ', or the first ' ~ settings.version_baseline_days ~ others
+        ~ settings.drift_bins ~ ' bins'
         ~ ('; revision ' ~ baseline.revision if 'revision' in baseline else '')) }}
 {% endmacro %}

@@ -189,10 +189,20 @@
     {% if given is none %}
         {{ return(none) }}
     {% endif %}
-    {% set parts = given.split('.') if given is string else [] %}
-    {% if not 1 <= parts | length <= 3 or '' in parts %}
+    {% set relation = ml_monitoring.relation_of(given) %}
+    {% if not relation %}
         {% do ml_monitoring.config_error(name, 'is `' ~ given
             ~ '`; it must name a relation.', name ~ ': my_schema.my_table') %}
+    {% endif %}
+    {{ return(relation) }}
+{% endmacro %}
+
+
+{# A relation by its name, schema.table; none where that is no name. #}
+{% macro relation_of(given) %}
+    {% set parts = given.split('.') if given is string else [] %}
+    {% if not 1 <= parts | length <= 3 or '' in parts %}
+        {{ return(none) }}
     {% endif %}
     {{ return(api.Relation.create(
         database=parts[-3] if parts | length == 3 else none,

@@ -203,17 +203,19 @@ monitored_models:
 
 
 {% macro validate_baseline(baseline, where, example) %}
-    {% set right = 'baseline: {start: "2024-01-01", end: "2024-02-01"}   # or {days: 14}' %}
+    {% set right = 'baseline: {start: "2024-01-01", end: "2024-02-01"}   # or {days: 14},'
+        ~ ' {path: data/training/churn.parquet}, {relation: schema.table}' %}
     {% if baseline is not mapping %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the baseline `'
-            ~ baseline ~ '`; it must be {start, end} or {days}.', right) %}
+            ~ baseline ~ '`; it must be {start, end} or {days}, or for a training set {path} or'
+            ~ ' {relation}.', right) %}
     {% endif %}
     {% set keys = baseline | reject('equalto', 'revision') | sort %}
     {% if 'revision' in baseline and (baseline.revision is not integer
           or baseline.revision is sameas true or baseline.revision < 2) %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has a baseline of revision `'
-            ~ baseline.revision ~ '`; it must be a whole number from 2, the second time that these'
-            ~ ' days are taken.', 'baseline: {start: "2024-01-01", end: "2024-02-01", revision: 2}') %}
+            ~ baseline.revision ~ '`; it must be a whole number from 2, the second time that the'
+            ~ ' same days or set are taken.', 'baseline: {start: "2024-01-01", end: "2024-02-01", revision: 2}') %}
     {% endif %}
     {% if keys == ['days'] %}
         {% if baseline.days is not integer or baseline.days is sameas true or baseline.days < 1 %}
@@ -228,9 +230,34 @@ monitored_models:
             {% do ml_monitoring.config_error('monitored_models', where ~ 'has the baseline '
                 ~ baseline ~ '; start and end must be dates, start before end.', right) %}
         {% endif %}
+    {% elif keys | reject('equalto', 'model_version') | list in [['path'], ['relation']] %}
+        {% do ml_monitoring.validate_training_set(baseline, where, right) %}
     {% else %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the baseline '
-            ~ baseline ~ '; it must be {start, end} or {days}.', right) %}
+            ~ baseline ~ '; it must be {start, end} or {days}, or for a training set {path} or'
+            ~ ' {relation}.', right) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Only its name: whether it is there, and what is in it, is looked at when it is read. #}
+{% macro validate_training_set(baseline, where, right) %}
+    {% set path, version = baseline.get('path'), baseline.get('model_version') %}
+    {% if 'path' in baseline and (path is not string or not path.lower().endswith('.parquet')) %}
+        {% do ml_monitoring.config_error('monitored_models', where
+            ~ 'has a baseline of the path `' ~ path ~ '`; it must be that of a Parquet file, which'
+            ~ ' ends in .parquet.', 'baseline: {path: data/training/churn.parquet}') %}
+    {% endif %}
+    {% if 'relation' in baseline and not ml_monitoring.relation_of(baseline.relation) %}
+        {% do ml_monitoring.config_error('monitored_models', where
+            ~ 'has a baseline of the relation `' ~ baseline.relation
+            ~ '`; it must name a relation, schema.table.', 'baseline: {relation: my_schema.my_table}') %}
+    {% endif %}
+    {% if 'model_version' in baseline and (version is not string or version | trim == '') %}
+        {% do ml_monitoring.config_error('monitored_models', where
+            ~ 'has a baseline with the model_version `' ~ version ~ '`; it must be the text that the'
+            ~ ' version is logged as, whose scores the set has.',
+            'baseline: {path: data/training/churn.parquet, model_version: "1.0"}') %}
     {% endif %}
 {% endmacro %}
 

@@ -116,3 +116,144 @@
     {% endfor %}
     {{ return(steps | reverse | list) }}
 {% endmacro %}
+
+
+{# The common table expressions that find for each of the `predictions` of some models the bin of
+   each feature, by its position: a number's is how many edges of `bins` are below it, a category's
+   its place. The last one, `binned`, has them beside the columns `carried`. #}
+{% macro binned_ctes(models, carried) -%}
+-- A category has the number of its place in the baseline; after those come the number of the
+-- other categories of the baseline, and that of categories that it did not have.
+places as (
+    select
+        model_name,
+        feature,
+        unnest(categories) as category,
+        unnest(range(len(categories))) as place
+    from bins
+    where categories is not null
+    union all
+    select
+        model_name,
+        feature,
+        unnest(other_categories) as category,
+        len(categories) as place
+    from bins
+    where categories is not null
+),
+
+{% for model in models %}
+{% set number = loop.index %}
+{% set model_literal = ml_monitoring.text_literal(model.name) %}
+{% set features = ml_monitoring.drift_features(model) %}
+valued_{{ number }} as (
+    select
+        {% for feature in features %}
+        {% set of_feature = 'where model_name = ' ~ model_literal ~ ' and feature = '
+            ~ ml_monitoring.text_literal(feature.name) %}
+        {{ ml_monitoring.feature_value(feature, 'predictions') }} as value_{{ loop.index }},
+        {% if feature.type in ['numerical', 'prediction'] %}
+        (select edges from bins {{ of_feature }}) as edges_{{ loop.index }},
+        0 as below_{{ loop.index }},
+        {% else %}
+        (select len(categories) + 1 from bins {{ of_feature }}) as new_place_{{ loop.index }},
+        {% endif %}
+        {% endfor %}
+        {% for column in carried %}
+        predictions.{{ column }},
+        {% endfor %}
+        {{ ml_monitoring.slices_of('predictions') }} as slices
+    from predictions
+    where model_name = {{ model_literal }}
+),
+
+-- A binary search: how many edges are below the value?
+{% set last = namespace(relation='valued_' ~ number) %}
+{% set most = namespace(edges=0) %}
+{% for feature in features %}
+{% set most.edges = [most.edges, ml_monitoring.most_edges(model, feature)] | max %}
+{% endfor %}
+{% for step in ml_monitoring.search_steps(most.edges) %}
+searched_{{ number }}_{{ step }} as (
+    select
+        * replace (
+            {% for feature in features if step <= ml_monitoring.most_edges(model, feature) %}
+            {% set position = features.index(feature) + 1 %}
+            {{ ml_monitoring.search_step(position, step) }} as below_{{ position }}{{ ',' if not loop.last }}
+            {% endfor %}
+        )
+    from {{ last.relation }}
+),
+{% set last.relation = 'searched_' ~ number ~ '_' ~ step %}
+{% endfor %}
+
+binned_{{ number }} as (
+    select
+        {% for feature in features %}
+        {% set position = loop.index %}
+        {% if feature.type in ['numerical', 'prediction'] %}
+        case
+            when not isnan(found.value_{{ position }}) then found.below_{{ position }}
+        end::smallint as bin_{{ position }},
+        {% else %}
+        case
+            when found.value_{{ position }} is not null
+                then coalesce(places_{{ position }}.place, found.new_place_{{ position }}, 1)
+        end::smallint as bin_{{ position }},
+        {% endif %}
+        {% endfor %}
+        {% for column in carried %}
+        found.{{ column }},
+        {% endfor %}
+        found.slices
+    from {{ last.relation }} as found
+    {% for feature in features if feature.type not in ['numerical', 'prediction'] %}
+    {% set position = features.index(feature) + 1 %}
+    left join places as places_{{ position }}
+        on
+            found.value_{{ position }} = places_{{ position }}.category
+            and places_{{ position }}.model_name = {{ model_literal }}
+            and places_{{ position }}.feature = {{ ml_monitoring.text_literal(feature.name) }}
+    {% endfor %}
+),
+{% endfor %}
+
+binned as (
+    {% for model in models %}
+    select
+        {{ carried | join(',\n        ') }},
+        {% for position in range(1, ml_monitoring.most_features() + 1) %}
+        {{ 'bin_' ~ position if position <= ml_monitoring.drift_features(model) | length else 'null::smallint' }}
+            as bin_{{ position }},
+        {% endfor %}
+        slices
+    from binned_{{ loop.index }}
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+)
+{%- endmacro %}
+
+
+{# The bins of features as columns, from what was measured of them: the task of the model,
+   `distinct_values`, `quantiles` and the `categories` by frequency. #}
+{% macro bin_columns() -%}
+    {%- set bin_count = ml_monitoring.settings().drift_bins %}
+    feature_type in ('categorical', 'boolean')
+    or (
+        len(distinct_values) <= {{ bin_count }}
+        and not (feature_type = 'prediction' and task <> 'regression')
+    ) as is_discrete,
+    case
+        when feature_type in ('categorical', 'boolean') then null
+        -- Probabilities have bins of their own, which no version falls out of.
+        when feature_type = 'prediction' and task <> 'regression'
+            then (select edges from {{ ref('int_score_edges') }} where grid = 'fine')
+        -- No baseline, no edges.
+        when len(distinct_values) <= {{ bin_count }} then {{ ml_monitoring.discrete_edges('distinct_values') }}
+        else {{ ml_monitoring.quantile_edges('distinct_values', 'quantiles') }}
+    end as edges,
+    case when feature_type in ('categorical', 'boolean') then categories[:{{ bin_count }}] end
+        as categories,
+    case when feature_type in ('categorical', 'boolean') then categories[{{ bin_count + 1 }}:] end
+        as other_categories
+{%- endmacro %}

@@ -138,7 +138,8 @@
     {% if since is none or not periods %}
         {{ return('') }}
     {% endif %}
-    {% for monitored in ml_monitoring.monitored_models() %}
+    {% for monitored in ml_monitoring.monitored_models()
+          if not ml_monitoring.training_source(monitored.baseline) %}
         {% set version = local_md5(monitored.baseline_definition)[:8] %}
         {% set start = ml_monitoring.parse_moment(monitored.baseline.start)[:10]
             if 'start' in monitored.baseline else '0000-00-00' %}

@@ -1,13 +1,12 @@
 -- Grain: one feature of a model and baseline_version: the edges of its bins, or its categories;
 -- none while the baseline has no predictions.
--- Frozen with the baseline, also in a full refresh.
+-- Frozen with the baseline, also in a full refresh. Those of a training set come from it.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
     full_refresh=false,
     pre_hook="{% if is_incremental() %} delete from {{ this }} where not is_frozen {% endif %}",
 ) }}
-{% set bin_count = settings().drift_bins %}
 
 with
 
@@ -24,12 +23,41 @@ wanted as (
     {% endfor %}
 ),
 
+training_sets as (
+    {{ known_training_sets() }}
+),
+
+-- The days that bins are made from: those of the model, but beside a training set without the
+-- outputs, for these, the first days of the first version.
+dated_periods as (
+    select periods.*
+    from {{ ref('int_baseline_periods') }} as periods
+    left join training_sets
+        on
+            periods.model_name = training_sets.model_name
+            and periods.baseline_version = training_sets.baseline_version
+    where
+        case
+            when training_sets.model_name is null then periods.kind = 'features'
+            else
+                not training_sets.has_outputs
+                and periods.kind = 'score'
+                and {{ is_kept('periods.baseline_start') }}
+        end
+    qualify
+        row_number() over (
+            partition by periods.model_name, periods.baseline_version
+            order by periods.baseline_start, periods.model_version
+        ) = 1
+),
+
 missing as (
     select
         wanted.*,
         periods.baseline_version,
         periods.baseline_start,
         periods.baseline_end,
+        periods.model_version,
         periods.role,
         periods.frozen_at is not null as is_frozen,
         -- The edges of a large baseline come from a sample of one to two million.
@@ -37,11 +65,11 @@ missing as (
     from wanted
     inner join {{ ref('int_monitored_models') }} as models
         on wanted.model_name = models.model_name
-    inner join {{ ref('int_baseline_periods') }} as periods
+    inner join dated_periods as periods
         on
             models.model_name = periods.model_name
             and models.baseline_version = periods.baseline_version
-            and periods.kind = 'features'
+            and (periods.kind = 'features' or {{ is_output('wanted.feature', 'models.task') }})
     {{ where_not_held(this if is_incremental() else none, {
         'model_name': 'wanted.model_name',
         'baseline_version': 'periods.baseline_version',
@@ -55,6 +83,7 @@ periods as (
         model_name,
         baseline_start,
         baseline_end,
+        model_version,
         role,
         sampling
     from missing
@@ -66,7 +95,8 @@ predictions as (
     inner join periods
         on
             events.model_name = periods.model_name
-            and events.role = periods.role
+            and periods.model_version in ('all', events.model_version)
+            and periods.role in ('all', events.role)
             and events.ts >= periods.baseline_start
             and events.ts < periods.baseline_end
             and events.request_hash % periods.sampling = 0
@@ -99,6 +129,37 @@ ordered as (
         on missing.model_name = models.model_name
     inner join measured
         on missing.model_name = measured.model_name and missing.feature = measured.feature
+),
+
+of_training_sets as (
+    select
+        bins.model_name,
+        bins.baseline_version,
+        bins.feature,
+        bins.feature_type,
+        bins.is_discrete,
+        bins.edges,
+        bins.categories,
+        bins.other_categories,
+        true as is_frozen
+    from {{ ref('int_training_sets') }} as bins
+    inner join wanted
+        on
+            bins.model_name = wanted.model_name
+            and bins.feature = wanted.feature
+            and bins.feature_type = wanted.feature_type
+    inner join {{ ref('int_monitored_models') }} as models
+        on
+            bins.model_name = models.model_name
+            and bins.baseline_version = models.baseline_version
+    inner join training_sets
+        on
+            bins.model_name = training_sets.model_name
+            and bins.baseline_version = training_sets.baseline_version
+    where
+        bins.slice_key = 'all'
+        and bins.event_date is null
+        and (training_sets.has_outputs or not bins.is_output)
 )
 
 select
@@ -106,23 +167,15 @@ select
     baseline_version,
     feature,
     feature_type,
-    feature_type in ('categorical', 'boolean')
-    or (
-        len(distinct_values) <= {{ bin_count }}
-        and not (feature_type = 'prediction' and task <> 'regression')
-    ) as is_discrete,
-    case
-        when feature_type in ('categorical', 'boolean') then null
-        -- Probabilities have bins of their own, which no version falls out of.
-        when feature_type = 'prediction' and task <> 'regression'
-            then (select edges from {{ ref('int_score_edges') }} where grid = 'fine')
-        -- No baseline, no edges.
-        when len(distinct_values) <= {{ bin_count }} then {{ discrete_edges('distinct_values') }}
-        else {{ quantile_edges('distinct_values', 'quantiles') }}
-    end as edges,
-    case when feature_type in ('categorical', 'boolean') then categories[:{{ bin_count }}] end
-        as categories,
-    case when feature_type in ('categorical', 'boolean') then categories[{{ bin_count + 1 }}:] end
-        as other_categories,
+    {{ bin_columns() }},
     is_frozen
 from ordered
+union all by name
+select *
+from of_training_sets as wanted
+{{ where_not_held(this if is_incremental() else none, {
+    'model_name': 'wanted.model_name',
+    'baseline_version': 'wanted.baseline_version',
+    'feature': 'wanted.feature',
+    'feature_type': 'wanted.feature_type',
+}) }}

@@ -7,6 +7,10 @@
     full_refresh=false,
     pre_hook="{% if is_incremental() %} delete from {{ this }} where frozen_at is null {% endif %}",
 ) }}
+{# Whether the training set has the scores of a version. #}
+{% set is_in_set = "coalesce(training_sets.has_outputs"
+    ~ " and coalesce(training_sets.scored_version, versions.model_version)"
+    ~ " = versions.model_version, false)" %}
 
 with
 
@@ -19,6 +23,10 @@ predictions as (
         request_count - error_count as prediction_count
     from {{ ref('int_service_days') }}
     where slice_key = 'all' and request_count > error_count
+),
+
+training_sets as (
+    {{ known_training_sets() }}
 ),
 
 first_dates as (
@@ -34,13 +42,24 @@ dated_models as (
         models.model_name,
         models.baseline_version,
         models.baseline_definition as definition,
-        coalesce(models.baseline_start::date, first_dates.first_date) as baseline_start,
-        coalesce(
-            models.baseline_end::date,
-            (first_dates.first_date + to_days(models.baseline_days))::date
-        ) as baseline_end
+        training_sets.prediction_count as set_count,
+        -- A training set has no days.
+        case
+            when training_sets.model_name is null
+                then coalesce(models.baseline_start::date, first_dates.first_date)
+        end as baseline_start,
+        case
+            when training_sets.model_name is null then coalesce(
+                models.baseline_end::date,
+                (first_dates.first_date + to_days(models.baseline_days))::date
+            )
+        end as baseline_end
     from {{ ref('int_monitored_models') }} as models
     left join first_dates on models.model_name = first_dates.model_name
+    left join training_sets
+        on
+            models.model_name = training_sets.model_name
+            and models.baseline_version = training_sets.baseline_version
 ),
 
 feature_periods as (
@@ -102,17 +121,24 @@ score_periods as (
         'score' as kind,
         'all' as role,
         model_periods.definition,
+        case when {{ is_in_set }} then model_periods.set_count end as set_count,
         case
+            when {{ is_in_set }} then null
             when versions.is_in_model_period then model_periods.baseline_start
             else versions.first_date
         end as baseline_start,
         case
+            when {{ is_in_set }} then null
             when versions.is_in_model_period then model_periods.baseline_end
             else
                 (versions.first_date + to_days({{ settings().version_baseline_days }}))::date
         end as baseline_end
     from versions
     inner join model_periods on versions.model_name = model_periods.model_name
+    left join training_sets
+        on
+            model_periods.model_name = training_sets.model_name
+            and model_periods.baseline_version = training_sets.baseline_version
 ),
 
 periods as (
@@ -124,7 +150,8 @@ periods as (
 counted as (
     select
         periods.*,
-        coalesce(sum(predictions.prediction_count), 0)::bigint as prediction_count
+        coalesce(any_value(periods.set_count), sum(predictions.prediction_count), 0)::bigint
+            as prediction_count
     from periods
     left join predictions
         on
@@ -137,8 +164,18 @@ counted as (
 )
 
 select
-    counted.*,
+    counted.model_name,
+    counted.model_version,
+    counted.baseline_version,
+    counted.kind,
+    counted.role,
+    counted.definition,
+    counted.baseline_start,
+    counted.baseline_end,
+    counted.prediction_count,
     case
+        -- A training set is complete when it is read.
+        when counted.set_count is not null then clock.as_of
         when
             counted.prediction_count > 0
             and clock.as_of

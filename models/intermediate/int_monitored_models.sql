@@ -11,7 +11,9 @@ select
     null::timestamp as baseline_start,
     null::timestamp as baseline_end,
     {% endif %}
-    {{ model.baseline.get('days', 'null') }}::integer as baseline_days,
+    -- Beside a training set, days are still needed for what it has not, as the hours with traffic.
+    {{ settings().version_baseline_days if training_source(model.baseline)
+        else model.baseline.get('days', 'null') }}::integer as baseline_days,
     {{ text_literal(model.baseline_definition) }} as baseline_definition,
     '{{ local_md5(model.baseline_definition)[:8] }}' as baseline_version,
     {{ feature_list(model) }} as features,

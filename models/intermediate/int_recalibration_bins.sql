@@ -24,16 +24,22 @@ periods as (
             ),
             struct_pack(
                 part := 'baseline',
-                first_date := baselines.baseline_start,
-                last_date := baselines.baseline_end
+                -- Training data is no place to look how well a version was calibrated in service.
+                first_date := coalesce(baselines.baseline_start, versions.first_date),
+                last_date := coalesce(
+                    baselines.baseline_end,
+                    (versions.first_date + to_days({{ settings().version_baseline_days }}))::date
+                )
             )
         ], recursive := true)
     from (
-        select distinct
+        select
             model_name,
             model_version,
-            role
+            role,
+            min(min(event_date)) over (partition by model_name, model_version) as first_date
         from {{ ref('int_labelled_days') }}
+        group by model_name, model_version, role
     ) as versions
     cross join {{ ref('int_as_of') }} as clock
     inner join {{ ref('int_monitored_models') }} as models

@@ -42,7 +42,11 @@ select
     periods.frozen_at,
     periods.definition,
     periods.prediction_count,
-    coalesce(known.prediction_count, 0) - periods.prediction_count as late_count,
+    -- A training set has no dates that predictions could come late for.
+    case
+        when periods.baseline_start is null then 0
+        else coalesce(known.prediction_count, 0) - periods.prediction_count
+    end as late_count,
     models.baseline_version is not null as is_in_force
 from {{ ref('int_baseline_periods') }} as periods
 left join known using (model_name, model_version, baseline_version)
