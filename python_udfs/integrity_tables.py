@@ -255,7 +255,7 @@ class Bins:
     """The bins of a feature, and rows of daily counts as arrays."""
 
     def __init__(self, feature: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        self.is_number = feature["feature_type"] == "numerical"
+        self.is_number = feature["feature_type"] in ("numerical", "timestamp")
         self.edges = np.array(feature["edges"] or [], float)
         highest = max((key for row in rows for key, _ in row["bin_counts"]), default=0)
         self.size = len(self.edges) + 1 if self.is_number else highest + 1

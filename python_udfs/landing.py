@@ -607,8 +607,9 @@ def event_shape(monitored_models: list[dict[str, Any]]) -> Shape:
     for model in monitored_models:
         for feature in model["features"]:
             name, kind = feature["name"], feature["type"]
-            if kind == "numerical":
-                numerical[name] = "number"
+            if kind in ("numerical", "timestamp"):
+                # SQL makes an age of an instant, once it knows that of the event.
+                numerical[name] = "number" if kind == "numerical" else "instant"
             else:
                 kind = "boolean" if kind == "boolean" else "category"
                 categorical[name] = kind if categorical.get(name, kind) == kind else "category"

@@ -76,7 +76,9 @@ def multivariate_table(
     # A feature that came after the baseline was frozen would give each window away.
     known = baseline["features"][0].as_py() if len(baseline) else model["features"]
     features = [feature for feature in model["features"] if feature in known]
-    is_category = np.array([feature["type"] != "numerical" for feature in features], bool)
+    is_category = np.array(
+        [feature["type"] in ("categorical", "boolean") for feature in features], bool
+    )
     reference = Sample.of(baseline, features)
     own_q95 = own_windows_q95(reference, size, is_category, settings)
     chosen = reference.uniform(SAMPLE_SIZE)

@@ -15,14 +15,15 @@
 
 
 {# The features and attributes that are read from each event: for each struct of the staging
-   table the names in it, with their kind. Names of all models together; a name that one model
+   table the names in it, with their kind; a timestamp becomes its age. Names of all models together; a name that one model
    declares numerical and another categorical is in both structs. #}
 {% macro event_structs() %}
     {% set structs = {'numerical_features': {}, 'categorical_features': {}, 'attributes': {}} %}
     {% for model in ml_monitoring.monitored_models() %}
         {% for feature in model.features %}
-            {% if feature.type == 'numerical' %}
-                {% do structs.numerical_features.update({feature.name: 'number'}) %}
+            {% if feature.type in ml_monitoring.number_types() %}
+                {% do structs.numerical_features.update(
+                    {feature.name: 'age' if feature.type == 'timestamp' else 'number'}) %}
             {% else %}
                 {% set kind = 'boolean' if feature.type == 'boolean' else 'category' %}
                 {% set other = structs.categorical_features.get(feature.name, kind) %}
@@ -77,7 +78,7 @@
 {% macro slice_value(events, model, slice) -%}
     {%- set feature = model.features | selectattr('name', 'equalto', slice.name) | first -%}
     {%- set struct = 'attributes' if not slice.is_feature
-        else 'numerical_features' if feature.type == 'numerical' else 'categorical_features' -%}
+        else 'numerical_features' if feature.type in ml_monitoring.number_types() else 'categorical_features' -%}
     {%- set value = events ~ '.' ~ struct ~ '.' ~ adapter.quote(slice.name) -%}
     {%- if not slice.breaks -%}
         coalesce({{ value }}, '(missing)')

@@ -41,6 +41,7 @@ monitored_models:
 
     {% set seen = [] %}
     {% set spellings = {} %}
+    {% set types = {} %}
     {% for model in models %}
         {% if model is not mapping or not model.get('name') or model.name is not string %}
             {% do ml_monitoring.config_error(
@@ -63,6 +64,14 @@ monitored_models:
             {% endif %}
             {% do spellings.update({name | lower: name}) %}
         {% endfor %}
+        {# A number and an age of one name would be one column. #}
+        {% for feature in model.features if feature.type in ['numerical', 'timestamp'] %}
+            {% if types.setdefault(feature.name | lower, feature.type) != feature.type %}
+                {% do ml_monitoring.config_error('monitored_models', 'declares the feature `'
+                    ~ feature.name ~ '` as numerical in one model and as a timestamp in another.'
+                    ~ ' Log one of them under another name.', example) %}
+            {% endif %}
+        {% endfor %}
     {% endfor %}
 {% endmacro %}
 
@@ -70,7 +79,7 @@ monitored_models:
 {% macro validate_monitored_model(model, example) %}
     {% set where = 'of the model `' ~ model.name ~ '` ' %}
     {% set tasks = ['binary_classification', 'multiclass_classification', 'regression'] %}
-    {% set types = ['numerical', 'categorical', 'boolean'] %}
+    {% set types = ['numerical', 'categorical', 'boolean', 'timestamp'] %}
     {% set known = ['name', 'task', 'decision_threshold', 'latency_threshold_ms', 'baseline',
                     'min_label_coverage', 'label_grace_hours', 'features', 'slices',
                     'protected_attributes', 'protected_intersections'] %}
@@ -143,9 +152,9 @@ monitored_models:
                 example) %}
         {% endif %}
         {% do slice_names.append(name | lower) %}
-        {% if feature_types.get(name | lower) == 'numerical' and not breaks %}
+        {% if feature_types.get(name | lower) in ['numerical', 'timestamp'] and not breaks %}
             {% do ml_monitoring.config_error('monitored_models', where
-                ~ 'slices by the numerical feature `' ~ name ~ '` without breaks.',
+                ~ 'slices by the ' ~ feature_types[name | lower] ~ ' feature `' ~ name ~ '` without breaks.',
                 'slices: [{name: ' ~ name ~ ', breaks: [18, 30, 65]}]') %}
         {% endif %}
         {% for value in breaks %}

@@ -1,7 +1,7 @@
 {# What the bins of a feature are made from, measured on its baseline: a struct of aggregates. #}
 {% macro bin_measures(model, feature) -%}
     {%- set value = ml_monitoring.feature_value(feature, 'predictions') -%}
-    {%- set is_number = feature.type in ['numerical', 'prediction'] -%}
+    {%- set is_number = feature.type in ml_monitoring.number_types() -%}
     {%- set bins = ml_monitoring.settings().drift_bins -%}
     struct_pack(
         model_name := {{ ml_monitoring.text_literal(model.name) }},
@@ -95,7 +95,7 @@
 {% macro most_edges(model, feature) %}
     {% set is_probability = feature.type == 'prediction' and model.task != 'regression' %}
     {{ return(
-        0 if feature.type not in ['numerical', 'prediction']
+        0 if feature.type not in ml_monitoring.number_types()
         else ml_monitoring.most_score_edges() if is_probability
         else 2 * ml_monitoring.settings().drift_bins
     ) }}
@@ -152,7 +152,7 @@ valued_{{ number }} as (
         {% set of_feature = 'where model_name = ' ~ model_literal ~ ' and feature = '
             ~ ml_monitoring.text_literal(feature.name) %}
         {{ ml_monitoring.feature_value(feature, 'predictions') }} as value_{{ loop.index }},
-        {% if feature.type in ['numerical', 'prediction'] %}
+        {% if feature.type in ml_monitoring.number_types() %}
         (select edges from bins {{ of_feature }}) as edges_{{ loop.index }},
         0 as below_{{ loop.index }},
         {% else %}
@@ -191,7 +191,7 @@ binned_{{ number }} as (
     select
         {% for feature in features %}
         {% set position = loop.index %}
-        {% if feature.type in ['numerical', 'prediction'] %}
+        {% if feature.type in ml_monitoring.number_types() %}
         case
             when not isnan(found.value_{{ position }}) then found.below_{{ position }}
         end::smallint as bin_{{ position }},
@@ -207,7 +207,7 @@ binned_{{ number }} as (
         {% endfor %}
         found.slices
     from {{ last.relation }} as found
-    {% for feature in features if feature.type not in ['numerical', 'prediction'] %}
+    {% for feature in features if feature.type not in ml_monitoring.number_types() %}
     {% set position = features.index(feature) + 1 %}
     left join places as places_{{ position }}
         on

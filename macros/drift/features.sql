@@ -15,11 +15,15 @@
 {%- endmacro %}
 
 
+{# The types of features that are numbers, a timestamp by its age in hours. #}
+{% macro number_types() %}{{ return(['numerical', 'timestamp', 'prediction']) }}{% endmacro %}
+
+
 {# The value of a feature of an event, in the structs of the staging table. #}
 {% macro feature_value(feature, events) -%}
     {%- if feature.type == 'prediction' -%} {{ events }}.score
     {%- elif feature.is_output -%} {{ events }}.prediction
-    {%- elif feature.type == 'numerical' -%}
+    {%- elif feature.type in ml_monitoring.number_types() -%}
         {{ events }}.numerical_features.{{ adapter.quote(feature.name) }}
     {%- else -%} {{ events }}.categorical_features.{{ adapter.quote(feature.name) }}
     {%- endif -%}

@@ -130,7 +130,10 @@
     {%- set columns = training_set.columns -%}
     {%- set kinds = {} -%}
     {%- for feature in monitored.features -%}
-        {%- do kinds.update({feature.name: feature.type}) -%}
+        {#- A training set holds the ages of timestamps. -#}
+        {%- do kinds.update({
+            feature.name: 'numerical' if feature.type == 'timestamp' else feature.type
+        }) -%}
     {%- endfor -%}
     {%- set score = ml_monitoring.training_value(columns.get('score'), 'numerical') -%}
     select

@@ -40,18 +40,19 @@
 {%- endmacro %}
 
 
-{# An RFC 3339 instant of the year 2000 or later as a UTC timestamp, else null. The cast alone
+{# An RFC 3339 instant as a UTC timestamp, else null; of the year 2000 or later, if not of other
+   `years`. The cast alone
    takes 'infinity', 'epoch', bare dates and 24:00. #}
-{% macro rfc3339_timestamp(text) -%}
+{% macro rfc3339_timestamp(text, years='[2-9][0-9]{3}') -%}
     case
-        when regexp_full_match({{ text }}, {{ ml_monitoring.text_literal(ml_monitoring.rfc3339_pattern()) }})
+        when regexp_full_match({{ text }}, {{ ml_monitoring.text_literal(ml_monitoring.rfc3339_pattern(years)) }})
             then try_cast(upper({{ text }}) as timestamptz) at time zone 'UTC'
     end
 {%- endmacro %}
 
-{% macro rfc3339_pattern() %}
+{% macro rfc3339_pattern(years) %}
     {{- return(
-        '[2-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])'
+        years ~ '-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])'
         ~ '[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?'
         ~ '([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])'
     ) -}}

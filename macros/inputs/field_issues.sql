@@ -27,8 +27,32 @@
 {% macro typed_member(raw, name, kind) -%}
     {%- set value = raw ~ '.' ~ adapter.quote(name) -%}
     {%- if kind == 'number' -%} {{ ml_monitoring.json_number(value) }}
+    {%- elif kind == 'age' -%}
+        {{ ml_monitoring.hours_since(ml_monitoring.rfc3339_timestamp(
+            ml_monitoring.json_text(value), years='[0-9]{4}')) }}
     {%- elif kind == 'category' -%} {{ ml_monitoring.json_category(value) }}
     {%- else -%} case when {{ value }}::varchar in ('true', 'false') then {{ value }}::varchar end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The age in hours of an instant at the time of the event, below 0 of one to come. #}
+{% macro hours_since(instant) -%}
+    (epoch_us(ts) - epoch_us({{ instant }})) / 3.6e9
+{%- endmacro %}
+
+
+{# The numbers of a row of a Parquet file, whose instants the reader has typed. #}
+{% macro numbers_of_row(members) -%}
+    {%- if 'age' not in members.values() -%} numerical_features
+    {%- else -%}
+    struct_pack(
+        {%- for name, kind in members.items() %}
+        {%- set value = 'numerical_features.' ~ adapter.quote(name) %}
+        {{ adapter.quote(name) }} := {{ ml_monitoring.hours_since(value) if kind == 'age' else value }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    )
     {%- endif -%}
 {%- endmacro %}
 
@@ -65,7 +89,7 @@
     {%- set names = [] -%}
     {%- for model in ml_monitoring.monitored_models() -%}
         {%- for feature in model.features if feature.name == name -%}
-            {%- if (feature.type == 'numerical') == (struct == 'numerical_features')
+            {%- if (feature.type in ml_monitoring.number_types()) == (struct == 'numerical_features')
                   and struct != 'attributes' -%}
                 {%- do names.append(model.name) -%}
             {%- endif -%}

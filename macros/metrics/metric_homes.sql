@@ -51,7 +51,7 @@
         {'table': 'feature_drift',
          'metrics': ['ks_statistic', 'wasserstein_distance', 'out_of_range_rate'],
          'sample_count': 'current_count', 'feature': true, 'data_status': true,
-         'where': "feature_type in ('numerical', 'prediction')",
+         'where': "feature_type in ('numerical', 'timestamp', 'prediction')",
          'bounds': {'ks_statistic': 'ks_statistic_error_bound',
                     'wasserstein_distance': 'wasserstein_distance_error_bound'}},
         {'table': 'feature_drift', 'metrics': ['new_category_rate'],

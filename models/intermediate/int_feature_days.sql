@@ -79,7 +79,7 @@ extremes as (
         'all' as slice_key,
         unnest([
             {% for feature in drift_features(model)
-                  if feature.type in ['numerical', 'prediction'] %}
+                  if feature.type in number_types() %}
             {{ feature_extremes(feature) }}{{ ',' if not loop.last }}
             {% endfor %}
         ], recursive := true)

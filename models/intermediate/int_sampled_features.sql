@@ -43,7 +43,7 @@ features as (
             {% set value = feature_value(feature, 'sampled') %}
             struct_pack(
                 feature := {{ text_literal(feature.name) }},
-                number := {{ value if feature.type == 'numerical' else 'null' }}::double,
+                number := {{ value if feature.type in number_types() else 'null' }}::double,
                 content := {{ "'" ~ feature.type[0] ~ "'" }} || {{ value }}::varchar
             ){{ ',' if not loop.last }}
             {% endfor %}

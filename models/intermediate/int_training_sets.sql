@@ -200,7 +200,7 @@ daily_extremes as (
         'all' as slice_key,
         unnest([
             {% for feature in drift_features(training.model)
-                  if feature.type in ['numerical', 'prediction'] %}
+                  if feature.type in number_types() %}
             {{ feature_extremes(feature) }}{{ ',' if not loop.last }}
             {% endfor %}
         ], recursive := true)

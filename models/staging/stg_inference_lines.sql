@@ -105,7 +105,7 @@ typed_rows as (
         {{ event_from_row() }},
         score,
         prediction,
-        numerical_features,
+        {{ numbers_of_row(structs.numerical_features) }} as numerical_features,
         categorical_features,
         attributes,
 
