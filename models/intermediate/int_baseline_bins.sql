@@ -172,7 +172,7 @@ select
 from ordered
 union all by name
 select *
-from of_training_sets as wanted
+from of_training_sets as wanted -- noqa: AL05
 {{ where_not_held(this if is_incremental() else none, {
     'model_name': 'wanted.model_name',
     'baseline_version': 'wanted.baseline_version',

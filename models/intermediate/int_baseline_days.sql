@@ -98,7 +98,7 @@ inner join periods
 }) }}
 union all by name
 select *
-from of_training_sets as wanted
+from of_training_sets as wanted -- noqa: AL05
 {{ where_not_held(this if is_incremental() else none, {
     'baseline_version': 'wanted.baseline_version',
     'model_name': 'wanted.model_name',

@@ -9,6 +9,7 @@
 ) }}
 {% set version = ['event_date', 'model_name', 'model_version', 'role', 'revision'] %}
 {% set with_features = monitored_models() | selectattr('features') | list %}
+{% set names = with_features | map(attribute='name') | list %}
 
 with
 
@@ -25,7 +26,7 @@ sampled as ( -- noqa: ST03
     where
         events.status < 400
         and {{ is_stale('events.event_date', ref('int_event_dates'), 'event_date') }}
-        and events.model_name in ({{ text_literals([''] + with_features | map(attribute='name') | list) }})
+        and events.model_name in ({{ text_literals(names or ['']) }})
     qualify row_number() over (
         partition by events.event_date, events.model_name, events.model_version, events.role
         order by events.request_hash, events.request_id
@@ -104,8 +105,9 @@ closest as (
             and pairs.role = other.role
             and pairs.other_feature = other.feature
     qualify row_number() over (
-        partition by pairs.event_date, pairs.model_name, pairs.model_version, pairs.role, pairs.feature
-        order by equal_share desc, pairs.other_feature
+        partition by
+            pairs.event_date, pairs.model_name, pairs.model_version, pairs.role, pairs.feature
+        order by equal_share desc, pairs.other_feature asc
     ) = 1
 )
 

@@ -206,7 +206,8 @@ final as (
         case
             when reject_reason is null and {{ is_hash_checked() }}
                 then struct_pack(
-                    feature_hash := feature_hash, features := json_extract(line, '$.features')::varchar
+                    feature_hash := feature_hash,
+                    features := json_extract(line, '$.features')::varchar
                 )
         end as hashed,
 
