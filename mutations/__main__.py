@@ -22,12 +22,16 @@ WORK = PROJECT / "data" / "mutations"
 MODULES = (
     "calibration",
     "drift",
+    "estimation",
     "fairness",
+    "integrity",
     "intervals",
     "label_views",
     "latency",
+    "multiclass",
     "performance",
     "recalibration",
+    "regression",
     "score_bins",
     "slice_changes",
     "windows",
@@ -73,7 +77,7 @@ def lay_out() -> Path:
     sources += [path.stem for path in (PROJECT / "python_udfs").glob("*_tables.py")]
     for name in sources:
         shutil.copy(PROJECT / "python_udfs" / f"{name}.py", copy / "src")
-    for name in ("__init__.py", "conftest.py", "documents.py"):
+    for name in ("__init__.py", "conftest.py", "documents.py", "slice_oracle.py"):
         shutil.copy(PROJECT / "tests" / name, copy / "tests")
     for name in MODULES:
         test = PROJECT / "tests" / "python" / f"test_{name}.py"
