@@ -373,7 +373,7 @@ def intervals_table(outcomes: pa.Table, models: list[dict[str, Any]]) -> pa.Tabl
         for name in ("value", "known_value")
     )
     reach, count = np.full(len(keys), np.nan), np.zeros(len(keys), np.int64)
-    for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True):
+    for start, stop in zip(starts, [*starts, len(keys)][1:], strict=True):
         part = slice(start, stop)
         reach[part], count[part] = estimation.past_reach(
             ends[part],

@@ -25,7 +25,7 @@ versions as (
         model_version,
         role,
         min(labeled_at) as first_labeled_at,
-        min(label_number) filter (where replaced_at is null)::integer as newest_label
+        min(label_number) filter (where replaced_at is null) as newest_label
     from labels
     where
         request_hash in (
@@ -39,7 +39,7 @@ predicted as (
     select
         labelled.*,
         labelled.label_number::integer as label,
-        coalesce(versions.newest_label, labelled.label_number::integer) as newest_label,
+        coalesce(versions.newest_label, labelled.label_number)::integer as newest_label,
         {{ known_on(
             'coalesce(versions.first_labeled_at, labelled.labeled_at)', 'labelled.event_date',
             'labelled.label_grace_hours'

@@ -178,7 +178,10 @@ def test_intervals_of_a_regression(case):
 def test_models_of_many_classes_have_none(case):
     rows = estimates(case, "kind", "value", "value_lower", "realised_value", "data_status")
     assert len(rows) == 6 * (DAYS + DAYS)
-    assert {row[4:] for row in rows} == {(None, None, None, "not_applicable")}
+    assert {(*row[4:6], row[7]) for row in rows} == {(None, None, "not_applicable")}
+    # What model_performance has of them is there all the same.
+    realised = {row[3].removeprefix("estimated_") for row in rows if row[6] is not None}
+    assert realised == {"accuracy"}
 
 
 def test_why_an_estimate_is_missing(case):

@@ -144,7 +144,7 @@ def warehouse(tmp_path_factory) -> Warehouse:
 def build_with_breaches(warehouse):
     """Build, with nothing but the targets broken."""
     build = warehouse.build()
-    assert "Failure in test slo_page" in build.end
+    assert "Failure in test slo_page" in build.end, build.end
     assert "ERROR=1 SKIP=0" in build.end, build.end
 
 
