@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from latency import GROWTH, RELATIVE_ERROR, ZERO_BIN, bin_values, histogram_quantiles
 from service_windows import Histograms, Summaries, rolling_max, rolling_service_levels
-from windows import consecutive_runs, window_maxima, window_sums
+from windows import consecutive_runs, window_entries, window_maxima, window_sums
 
 
 @given(
@@ -54,6 +54,21 @@ def test_window_maxima_equal_a_loop(entries, n_windows):
         n_columns=3,
     )
     np.testing.assert_array_equal(found, expected)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-5, 15), st.integers(-5, 15)), max_size=30), st.integers(1, 12)
+)
+def test_window_entries_equal_a_loop(entries, n_windows):
+    expected = [
+        (window, place)
+        for window in range(n_windows)
+        for place, (first, last) in enumerate(entries)
+        if first <= window <= last
+    ]
+    first, last = np.array(entries, int).reshape(-1, 2).T
+    window, entry = window_entries(first, last, n_windows=n_windows)
+    assert list(zip(window.tolist(), entry.tolist(), strict=True)) == expected
 
 
 def test_window_maxima_leave_their_input_as_it_is():
