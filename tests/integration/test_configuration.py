@@ -77,6 +77,10 @@ WRONG_MODELS = [
     (changed(features=[feature("age", "number")]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("age") | {"unit": "y"}]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("score")]), "a feature named `score`"),
+    (
+        changed(features=[feature("opened", "timestamp")], slices=["opened"]),
+        "slices by the timestamp feature `opened` without breaks",
+    ),
     (changed(features=[feature("Score")]), "a feature named `Score`"),
     (
         changed(task="multiclass_classification", features=[feature("prediction")]),
@@ -107,6 +111,11 @@ WRONG_MODELS = [
     (
         changed() + changed(name="other", features=[feature("AGE")], slices=[]),
         "spells one name in two ways",
+    ),
+    (
+        changed(features=[feature("age")], slices=[])
+        + changed(name="other", features=[feature("age", "timestamp")], slices=[]),
+        "as numerical in one model and as a timestamp in another",
     ),
 ]
 WRONG_VARS = [
