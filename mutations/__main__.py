@@ -37,6 +37,13 @@ MODULES = (
     "windows",
 )
 LEAST_KILLED = 0.9
+SHOW = """
+import sys
+from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+for mutant in sys.stdin.read().split():
+    print("#", mutant)
+    print(get_diff_for_mutant(mutant, path=find_mutant(mutant).path))
+"""
 CONFIG = """
 [project]
 name = "mutations"
@@ -95,6 +102,15 @@ def results(programs: Path, copy: Path) -> dict[str, str]:
     return dict(re.findall(r"^\s*(\S+): (.+)$", output, flags=re.MULTILINE))
 
 
+def changes_of(mutants: list[str], programs: Path, copy: Path) -> str:
+    """Show what some mutants changed. All in one process: ``mutmut show`` takes one at a time."""
+    command = [str(programs / "python"), "-c", SHOW]
+    shown = subprocess.run(
+        command, cwd=copy, input="\n".join(mutants), check=True, capture_output=True, text=True
+    ).stdout
+    return "\n".join(re.findall(r"^(?:# .*|[-+] .*)$", shown, flags=re.MULTILINE)) + "\n"
+
+
 def main() -> int:
     """Run, and print the score of each module and the mutants that survived."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -119,14 +135,9 @@ def main() -> int:
     missed, total = (sum(row[column] for row in rows) for column in (2, 1))
     rows.append(["all", total, missed, f"{1 - missed / total:.1%}"])
     say(table(["module", "mutants", "not killed", "killed"], rows))
+    survived = [mutant for mutant, outcome in found.items() if outcome in ("survived", "no tests")]
     survivors = WORK / "survivors.diff"
-    with survivors.open("w") as file:
-        for mutant, outcome in found.items():
-            if outcome in ("survived", "no tests"):
-                command = [str(programs / "mutmut"), "show", mutant]
-                shown = subprocess.run(command, cwd=copy, capture_output=True, text=True).stdout
-                changes = re.findall(r"^[-+] .*$", shown, flags=re.MULTILINE)
-                file.write("\n".join([mutant, *changes, "", ""]))
+    survivors.write_text(changes_of(survived, programs, copy))
     say(f"The survivors are in {survivors.relative_to(PROJECT)}.")
     return 0 if missed <= (1 - LEAST_KILLED) * total else 1
 

@@ -41,18 +41,31 @@ def histograms(column: pa.ChunkedArray) -> Histograms:
     )
 
 
-def series_of(table: pa.Table) -> dict[tuple[str, ...], np.ndarray]:
-    """Row positions of each series in a table."""
-    keys = list(zip(*(table[name].to_pylist() for name in SERIES), strict=True))
-    rows: dict[tuple[str, ...], list[int]] = {}
-    for position, key in enumerate(keys):
-        rows.setdefault(key, []).append(position)
-    return {key: np.array(positions) for key, positions in rows.items()}
+def codes_of(table: pa.Table, names: tuple[str, ...]) -> np.ndarray:
+    """Give each combination of some columns a number, shape (n_rows,); none of them holds nulls."""
+    combined = np.zeros(len(table), np.int64)
+    for name in names:
+        codes = table[name].combine_chunks().dictionary_encode()
+        combined = combined * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
+    return combined
 
 
-def parts_of(table: pa.Table) -> Iterator[tuple[tuple[str, ...], pa.Table]]:
-    """Each series of a table with its rows, in a fixed order."""
-    for key, positions in sorted(series_of(table).items()):
+def series_of(
+    table: pa.Table, names: tuple[str, ...] = SERIES
+) -> dict[tuple[str, ...], np.ndarray]:
+    """Row positions, rising, of each combination of some columns; series as a rule."""
+    codes = codes_of(table, names)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    parts = np.split(order, starts[1:]) if len(order) else []
+    return {tuple(table[name][int(rows[0])].as_py() for name in names): rows for rows in parts}
+
+
+def parts_of(
+    table: pa.Table, names: tuple[str, ...] = SERIES
+) -> Iterator[tuple[tuple[str, ...], pa.Table]]:
+    """Each combination of some columns with its rows, in a fixed order; series as a rule."""
+    for key, positions in sorted(series_of(table, names).items()):
         yield key, table.take(pa.array(positions, pa.int64()))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 import integrity
+from arrow_tables import DAY_WINDOW_FIELDS
 from inference_logger import canonical_json
 
 ONE_DAY = timedelta(days=1)
@@ -26,12 +27,7 @@ LEAST_SLICES = 3
 VERSION = ("model_name", "model_version", "role")
 INTEGRITY = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in VERSION],
-        pa.field("slice_key", pa.string()),
-        pa.field("slice_value", pa.string()),
-        pa.field("window_size", pa.string()),
-        pa.field("window_start", pa.date32()),
-        pa.field("window_end", pa.date32()),
+        *DAY_WINDOW_FIELDS,
         pa.field("feature", pa.string()),
         pa.field("integrity_check", pa.string()),
         pa.field("other_feature", pa.string()),
@@ -69,7 +65,7 @@ def integrity_table(
     type_changes : dict
         Predictions with a value of the wrong type, by (event_date, model_version, role).
     samples : list of dict
-        The feature's rows of ``int_sampled_features`` of the windows and of the days before.
+        The feature's rows of ``int_integrity_days`` of the windows and of the days before.
     feature : dict
         The feature's row of ``int_baseline_bins``.
     ends : dict of date to int

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from arrow_tables import SERIES, day_window_columns, day_windows, table_of
+from arrow_tables import (
+    DAY_WINDOW_FIELDS,
+    SERIES,
+    day_window_columns,
+    day_windows,
+    parts_of,
+    table_of,
+)
 from domain_classifier import Separation, day_folds, separation
 
 # What int_feature_samples keeps of a day, model version and role; the macro daily_sample_size too.
@@ -23,10 +29,7 @@ LEAST_OWN_WINDOWS = 4
 IMPORTANCE = pa.struct([pa.field("feature", pa.string()), pa.field("importance", pa.float64())])
 MULTIVARIATE = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in SERIES],
-        pa.field("window_size", pa.string()),
-        pa.field("window_start", pa.date32()),
-        pa.field("window_end", pa.date32()),
+        *DAY_WINDOW_FIELDS,
         pa.field("baseline_version", pa.string()),
         pa.field("baseline_count", pa.int64()),
         pa.field("current_count", pa.int64()),
@@ -84,7 +87,9 @@ def multivariate_table(
     chosen = reference.uniform(SAMPLE_SIZE)
 
     rows = []
-    for key, part in samples_of_series(current, features):
+    for version, rows_of_version in parts_of(current, SERIES[:3]):
+        key = (*version, "all", "all")
+        part = Sample.of(rows_of_version, features)
         for end in end_days.tolist():
             window = part.within(end - size, end)
             if not len(window.day):
@@ -199,17 +204,6 @@ class Sample:
         full = largest[kept >= DAILY_SAMPLE_SIZE]
         until = full.min() if len(full) else np.iinfo(np.uint64).max
         return self.take(np.flatnonzero(self.request_hash <= until)[:size])
-
-
-def samples_of_series(
-    table: pa.Table, features: list[dict[str, str]]
-) -> Iterator[tuple[tuple[str, ...], Sample]]:
-    """Each series of a table of samples, whole models, in a fixed order."""
-    names = ("model_name", "model_version", "role")
-    keys = list(zip(*(table[name].to_pylist() for name in names), strict=True))
-    for key in sorted(set(keys)):
-        rows = np.flatnonzero([other == key for other in keys])
-        yield (*key, "all", "all"), Sample.of(table.take(pa.array(rows)), features)
 
 
 def separation_of(baseline: Sample, current: Sample, is_category: np.ndarray) -> Separation:

@@ -9,7 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 import slice_changes
-from arrow_tables import DAY_WINDOW_FIELDS, SERIES, day_window_columns, day_windows, table_of
+from arrow_tables import (
+    DAY_WINDOW_FIELDS,
+    SERIES,
+    codes_of,
+    day_window_columns,
+    day_windows,
+    parts_of,
+    table_of,
+)
 from drift import benjamini_hochberg
 from performance_tables import LABEL_VIEWS, UNIT, counted_windows
 from windows import window_sums
@@ -146,11 +154,11 @@ def slice_change_table(
         over, or are longer than it, have no rows.
     """
     end_days, revisions = day_windows(ends)
-    references = attributes_of(reference_days, ATTRIBUTE[:2] + ATTRIBUTE[3:])
-    covers = attributes_of(covered, ATTRIBUTE)
+    references = dict(parts_of(reference_days, ATTRIBUTE[:2] + ATTRIBUTE[3:]))
+    covers = dict(parts_of(covered, ATTRIBUTE))
     period_of = {(row["model_name"], row["model_version"]): row for row in periods}
     tables = []
-    for key, part in sorted(attributes_of(days, ATTRIBUTE).items()):
+    for key, part in parts_of(days, ATTRIBUTE):
         period = period_of.get(key[:2])
         if not period or length_of(period) < size:
             continue
@@ -178,27 +186,6 @@ def slice_change_table(
                         size=size, settings=settings,
                     )  # fmt: skip
     return judged(pa.concat_tables(tables or [SLICE_CHANGES.empty_table()]))
-
-
-def attributes_of(table: pa.Table, names: tuple[str, ...]) -> dict[tuple[str, ...], pa.Table]:
-    """Give the rows of each combination of some columns."""
-    combined = codes_of(table, names)
-    order = np.argsort(combined, kind="stable")
-    starts = np.flatnonzero(np.diff(combined[order], prepend=-1))
-    parts = {}
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        part = table.take(pa.array(rows))
-        parts[tuple(part[name][0].as_py() for name in names)] = part
-    return parts
-
-
-def codes_of(table: pa.Table, names: tuple[str, ...]) -> np.ndarray:
-    """Give each combination of some columns a number."""
-    combined = np.zeros(len(table), np.int64)
-    for name in names:
-        codes = table[name].combine_chunks().dictionary_encode()
-        combined = combined * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
-    return combined
 
 
 def length_of(period: dict) -> int:

@@ -1,25 +1,19 @@
 {# CTEs up to `labelled`: the predictions of the models of a task on the stale dates, once for each
    version of a label that some window counts, with the midnights from which it is known
    (known_on) and replaced by a newer one (replaced_on). For summaries by event_date that are
-   healed from int_label_dates. #}
-{% macro labelled_predictions(task) -%}
+   healed from the dates in `wanted`. #}
+{% macro labelled_predictions(task, wanted='int_label_dates') -%}
+{%- set has_task = 'true' if task in monitored_models() | map(attribute='task') else 'false' -%}
 stale_dates as (
-    {{ ml_monitoring.stale_keys(ref('int_label_dates'), ['event_date']) }}
+    {{ ml_monitoring.stale_keys(ref(wanted), ['event_date']) }}
 ),
 
 labels as (
-    select
-        history.*,
-        case when history.known_until <= clock.held_after then history.known_until end
-            as replaced_at
-    from {{ ref('int_label_history') }} as history
-    cross join {{ ref('int_as_of') }} as clock
-    where
-        history.match_status = 'matched'
-        and not history.is_duplicate
-        and history.labeled_at <= clock.held_after
+    {{ ml_monitoring.matched_labels() }}
         and history.event_date in (select event_date from stale_dates)
-        and {{ ml_monitoring.is_stale('history.event_date', ref('int_label_dates'), 'event_date') }}
+        and {{ ml_monitoring.is_stale('history.event_date', ref(wanted), 'event_date') }}
+        -- Without such a model nothing needs to be read.
+        and {{ has_task }}
 ),
 
 all_labelled as (
@@ -53,7 +47,8 @@ all_labelled as (
             and events.request_id = labels.request_id
     where
         events.status < 400
-        and {{ ml_monitoring.is_stale('events.event_date', ref('int_label_dates'), 'event_date') }}
+        and {{ ml_monitoring.is_stale('events.event_date', ref(wanted), 'event_date') }}
+        and {{ has_task }}
 ),
 
 -- Without versions that were replaced before any window could count them.

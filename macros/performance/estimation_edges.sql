@@ -26,18 +26,12 @@
 
 
 
-{# What labels say of the metric that an estimate is of, in a query that has `estimates`, and for each
-   label_view the performance of classifiers, `<view>`, and the errors of regressions, if there are
-   any, `<view>_errors`. #}
+{# What labels say of the metric that an estimate is of, in a query that has `estimates`, and by `view`
+   the performance as one label_view has it. #}
 {% macro metric_by_labels(view) -%}
     case estimates.metric
-        {%- for metric in ml_monitoring.estimated_metrics()
-              if metric not in ['estimated_mae', 'estimated_rmse'] %}
+        {%- for metric in ml_monitoring.estimated_metrics() %}
         when '{{ metric }}' then {{ view }}.{{ metric | replace('estimated_', '') }}
         {%- endfor %}
-        {%- if ml_monitoring.monitored_models() | selectattr('task', 'equalto', 'regression') | list %}
-        when 'estimated_mae' then {{ view }}_errors.mae
-        when 'estimated_rmse' then {{ view }}_errors.rmse
-        {%- endif %}
     end
 {%- endmacro %}

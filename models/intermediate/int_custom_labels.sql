@@ -6,16 +6,7 @@
 with
 
 labels as (
-    select
-        history.*,
-        case when history.known_until <= clock.held_after then history.known_until end
-            as replaced_at
-    from {{ ref('int_label_history') }} as history
-    cross join {{ ref('int_as_of') }} as clock
-    where
-        history.match_status = 'matched'
-        and not history.is_duplicate
-        and history.labeled_at <= clock.held_after
+    {{ matched_labels() }}
 ),
 
 labelled as (

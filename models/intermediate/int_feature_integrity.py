@@ -22,7 +22,7 @@ def model(dbt, session):
     models = dbt.ref("int_monitored_models")
     features = dbt.ref("int_baseline_bins")
     type_days = dbt.ref("int_type_change_days")
-    sampled = dbt.ref("int_sampled_features")
+    sampled = dbt.ref("int_integrity_days")
     events = dbt.ref("stg_inference_events")
     (settings,) = dbt.ref("int_settings").to_arrow_table().to_pylist()
     stale = stale_windows(dbt, session, dbt.ref("int_integrity_windows"))
