@@ -7,7 +7,7 @@ let through with a chance of at most ``alpha`` over all looks together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm, t
@@ -200,6 +200,8 @@ class Evidence:
     variance_sums : two ndarrays of float, shape (n_cells,)
         As ``paired.ece_difference`` takes them.
     calibration_bins : ndarray of int, shape (n_bins,)
+    auc_error_bound : float
+        How far the difference of the AUCs may be off because scores are in bins.
     groups : dict of (str, str) to PairedCounts
         By fairness metric and protected attribute, arrays of shape (n_groups, n_days): the rate of
         which the metric is the gap.
@@ -214,6 +216,7 @@ class Evidence:
     cells: Cells
     variance_sums: tuple[np.ndarray, np.ndarray]
     calibration_bins: np.ndarray
+    auc_error_bound: float
     groups: dict[tuple[str, str], PairedCounts]
 
 
@@ -294,9 +297,9 @@ def measure(
     elif criterion == "accuracy":
         live, new, estimate = paired.share_difference(hits)
     elif criterion == "roc_auc":
-        live, new, estimate = paired.roc_auc_difference(
-            evidence.cells, n_bins=len(evidence.calibration_bins), n_days=n_days
-        )
+        live, new, estimate = paired.roc_auc_difference(evidence.cells, n_days=n_days)
+        bound = evidence.auc_error_bound
+        estimate = replace(estimate, bias_below=bound, bias_above=bound)
     else:
         live, new, estimate = paired.ece_difference(
             evidence.cells, evidence.variance_sums, evidence.calibration_bins, n_days=n_days

@@ -85,13 +85,13 @@ class Cells:
         return self.negatives + self.positives
 
 
-def roc_auc_difference(cells: Cells, *, n_bins: int, n_days: int) -> tuple[float, float, Estimate]:
+def roc_auc_difference(cells: Cells, *, n_days: int) -> tuple[float, float, Estimate]:
     """ROC AUC of both models, and the difference with DeLong's paired variance.
 
     Parameters
     ----------
     cells : Cells
-    n_bins, n_days : int
+    n_days : int
 
     Returns
     -------
@@ -113,8 +113,9 @@ def roc_auc_difference(cells: Cells, *, n_bins: int, n_days: int) -> tuple[float
         return np.nan, np.nan, UNDEFINED
     aucs, of_positives, of_negatives = [], [], []
     for bins in (cells.bin_a, cells.bin_b):
-        negatives = np.bincount(bins, cells.negatives, n_bins)
-        positives = np.bincount(bins, cells.positives, n_bins)
+        _, bins = np.unique(bins, return_inverse=True)
+        negatives = np.bincount(bins, cells.negatives)
+        positives = np.bincount(bins, cells.positives)
         below = (np.cumsum(negatives) - negatives / 2) / n_negatives
         above = (n_positives - np.cumsum(positives) + positives / 2) / n_positives
         auc = float(np.sum(positives * below) / n_positives)

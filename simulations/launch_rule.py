@@ -208,12 +208,19 @@ def evidence(requests: Requests, n_days: int) -> launch.Evidence:
         latency_bins=np.arange(lowest, lowest + n_latencies),
         latencies_a=latencies[0],
         latencies_b=latencies[1],
-        hits=paired_counts([decision == label for decision in part.decisions], labelled, day, n_days),
+        hits=paired_counts(
+            [decision == label for decision in part.decisions], labelled, day, n_days
+        ),
         cells=Cells(
-            day[labelled], *(bins[labelled] for bins in part.bins), 1 - positives, positives, *scores
+            day[labelled],
+            *(bins[labelled] for bins in part.bins),
+            1 - positives,
+            positives,
+            *scores,
         ),
         variance_sums=tuple(score * (1 - score) for score in scores),
         calibration_bins=CALIBRATION_BINS,
+        auc_error_bound=0.0,
         groups={
             ("equal_opportunity_difference", "group"): PairedCounts(
                 *(

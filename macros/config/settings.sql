@@ -123,6 +123,7 @@
         'estimation_reference_days':
             ml_monitoring.whole_number_var('estimation_reference_days', 28, 1),
         'burn_min_bad_requests': ml_monitoring.whole_number_var('burn_min_bad_requests', 5, 1),
+        'launch_alpha': ml_monitoring.number_var('launch_alpha', 0.05, 0, 0.5),
         'retraining_cooldown_days':
             ml_monitoring.whole_number_var('retraining_cooldown_days', 14, 0),
         'retraining_window_days': ml_monitoring.whole_number_var('retraining_window_days', 60, 1),

@@ -6,7 +6,7 @@
 
 {# Raise this when a macro or a Python function that summaries call gets another meaning: dbt shows
    a model its own text only. #}
-{% macro summary_version() %}{{ return(11) }}{% endmacro %}
+{% macro summary_version() %}{{ return(12) }}{% endmacro %}
 
 
 {# The revision of a key in this model: of its data, of the configuration and of the model. A
@@ -73,11 +73,12 @@
 
 
 {# A condition that a column holds one of the keys to build: they are found before, so that only
-   their rows are read. #}
-{% macro is_stale(column, wanted, key) %}
+   their rows are read. With `around` also the dates so many days before and after. #}
+{% macro is_stale(column, wanted, key, around=0) %}
     {%- set query -%}
     {% if is_incremental() %}
         select wanted.{{ key }}
+            {%- if around %} + unnest(range(-{{ around }}, {{ around + 1 }}))::integer {%- endif %}
         from {{ wanted }} as wanted
         where {{ ml_monitoring.is_to_build('wanted') }} and not exists (
             select 1

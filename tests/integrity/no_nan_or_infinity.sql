@@ -12,8 +12,8 @@
     ref('custom_metrics'),
     ref('multivariate_drift'), ref('multivariate_drift_features'),
     ref('label_view_changes'), ref('slice_changes'),
-    ref('estimated_performance'),
-    ref('alerts'), ref('alert_board'), ref('recalibration_plan'), ref('feature_integrity'),
+    ref('estimated_performance'), ref('feature_integrity'),
+    ref('shadow_comparison'), ref('shadow_disagreements'), ref('launch_criteria'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
     and node.resource_type == 'model' and node.access == 'public' %}
