@@ -63,8 +63,8 @@ test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep S
 bench: $(VENV)/.installed ## Time and memory, against plain SQL and peers: make bench EVENTS=1000000 PARTS="raw_sql peers"
 	$(BIN)/python -m benchmarks --events $(or $(EVENTS),1000000) $(if $(PARTS),--parts $(PARTS))
 
-simulate: $(VENV)/.installed ## What drift verdicts are worth, with and without drift: make simulate REPEATS=200
-	$(BIN)/python -m simulations --repeats $(or $(REPEATS),200)
+simulate: $(VENV)/.installed ## What verdicts are worth: make simulate, or make simulate WHAT=launch REPEATS=2000
+	$(BIN)/python -m simulations $(or $(WHAT),drift) $(if $(REPEATS),--repeats $(REPEATS))
 
 mutate: $(VENV)/.installed ## Mutation testing of the mathematics: make mutate, or make mutate ANEW=1
 	$(BIN)/python -m mutations $(if $(ANEW),--anew)

@@ -17,6 +17,7 @@ from paired import Cells, Estimate, PairedCounts
 
 # (1 + 1/x)(log(1 + x) + 2 log(1/(2 alpha))) is smallest near this x for alpha from 0.01 to 0.1.
 BEST_X = 6.0
+MOST_LOG_RATIO = 10.0
 # What is worse of a difference, new version less live one.
 WORSE = {
     "roc_auc": -1,
@@ -168,7 +169,7 @@ def gap_difference(
     of_b = pairs(rate_b) - bounded(rates.only_b + rates.both, spread(rate_b), rate_b, level)
     of_a = pairs(rate_a) + bounded(rates.only_a + rates.both, spread(rate_a), rate_a, alpha / 2)
     lower = np.max(of_b, **each_pair) - np.max(of_a, **each_pair)
-    return (*gaps, float(lower), float(upper))
+    return (*gaps, float(np.clip(lower, -1, 1)), float(np.clip(upper, -1, 1)))
 
 
 def _pair_reach(
@@ -290,8 +291,10 @@ def measure(
             q=0.95,
             reach=min(errors, 10.0),
         )
-        relative = (np.expm1(part) for part in (estimate.value, *interval(estimate, errors)))
-        return Criterion(live, new, *(float(part) for part in relative), n_used)
+        # Of two days a bound may be beyond all numbers.
+        bounds = np.clip(interval(estimate, errors), -MOST_LOG_RATIO, MOST_LOG_RATIO)
+        relative = np.expm1([estimate.value, *bounds])
+        return Criterion(live, new, *relative.tolist(), n_used)
     if criterion == "error_rate":
         live, new, estimate = paired.share_difference(failures)
     elif criterion == "accuracy":
@@ -304,7 +307,8 @@ def measure(
         live, new, estimate = paired.ece_difference(
             evidence.cells, evidence.variance_sums, evidence.calibration_bins, n_days=n_days
         )
-    return Criterion(live, new, estimate.value, *interval(estimate, errors), n_used)
+    bounds = np.clip(interval(estimate, errors), -1.0, 1.0)
+    return Criterion(live, new, estimate.value, *bounds.tolist(), n_used)
 
 
 def _plain(value: int, sample_count: int) -> Criterion:

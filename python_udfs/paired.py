@@ -113,7 +113,6 @@ def roc_auc_difference(cells: Cells, *, n_days: int) -> tuple[float, float, Esti
         return np.nan, np.nan, UNDEFINED
     aucs, of_positives, of_negatives = [], [], []
     for bins in (cells.bin_a, cells.bin_b):
-        _, bins = np.unique(bins, return_inverse=True)
         negatives = np.bincount(bins, cells.negatives)
         positives = np.bincount(bins, cells.positives)
         below = (np.cumsum(negatives) - negatives / 2) / n_negatives

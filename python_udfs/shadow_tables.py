@@ -466,12 +466,12 @@ def auc_error_bound(labels: LabelledDays) -> float:
     for bins, (low, high) in zip(
         (labels.cells.bin_a, labels.cells.bin_b), labels.score_ranges, strict=True
     ):
-        found, bins = np.unique(bins, return_inverse=True)
+        n_bins = int(bins.max(initial=0)) + 1
         negatives, positives = (
-            np.bincount(bins, counts).astype(np.int64)
+            np.bincount(bins, counts, n_bins).astype(np.int64)
             for counts in (labels.cells.negatives, labels.cells.positives)
         )
-        lowest, highest = np.full(len(found), np.inf), np.full(len(found), -np.inf)
+        lowest, highest = np.full(n_bins, np.inf), np.full(n_bins, -np.inf)
         np.minimum.at(lowest, bins, low)
         np.maximum.at(highest, bins, high)
         bounds.append(roc_auc_error_bound(negatives, positives, lowest == highest))
