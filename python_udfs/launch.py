@@ -205,7 +205,7 @@ class Evidence:
         How far the difference of the AUCs may be off because scores are in bins.
     groups : dict of (str, str) to PairedCounts
         By fairness metric and protected attribute, arrays of shape (n_groups, n_days): the rate of
-        which the metric is the gap.
+        which the metric is the gap. Without groups that have labels there is none.
     """
 
     live_count: int
@@ -244,6 +244,9 @@ class Criterion:
     sample_count: int
 
 
+UNKNOWN = Criterion(*(np.nan,) * 5, 0)
+
+
 def measure(
     evidence: Evidence, criterion: str, slice_key: str, *, least: int, alpha: float = 0.05
 ) -> Criterion:
@@ -277,7 +280,9 @@ def measure(
     if criterion == "partner_rate":
         return _partner_rate(n_paired, evidence.live_count, least, alpha)
     if slice_key != "all":
-        rates = evidence.groups[criterion, slice_key]
+        rates = evidence.groups.get((criterion, slice_key))
+        if rates is None:
+            return UNKNOWN
         count = int(rates.count.sum())
         return Criterion(*gap_difference(rates, count=count, least=least, alpha=alpha), count)
 
@@ -319,7 +324,7 @@ def _plain(value: int, sample_count: int) -> Criterion:
 def _partner_rate(n_paired: int, live_count: int, least: int, alpha: float) -> Criterion:
     """Share of the live requests that reached the new version too."""
     if not live_count:
-        return Criterion(*(np.nan,) * 5, 0)
+        return UNKNOWN
     share, smoothed = n_paired / live_count, (n_paired + 1) / (live_count + 2)
     errors = standard_errors(live_count, least, alpha=alpha)
     beyond = float(errors * np.sqrt(smoothed * (1 - smoothed) / live_count))

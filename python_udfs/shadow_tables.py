@@ -445,12 +445,12 @@ def labelled_metrics(
 
 
 def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """Name an estimate and the ends of its 95 % interval, of independent requests."""
+    """Name a difference and the ends of its 95 % interval, of independent requests."""
     reach = normal_quantile(0.95) * np.sqrt(estimate.variance)
     return {
         name: estimate.value,
-        f"{name}_lower": estimate.value - reach - estimate.bias_below,
-        f"{name}_upper": estimate.value + reach + estimate.bias_above,
+        f"{name}_lower": np.maximum(estimate.value - reach - estimate.bias_below, -1.0),
+        f"{name}_upper": np.minimum(estimate.value + reach + estimate.bias_above, 1.0),
     }
 
 
@@ -483,7 +483,7 @@ def gap_rows(rows: list[dict], protected: dict[str, list[str]], min_samples: int
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         rates = {name: row.pop(name) for name in GROUP_RATES}
-        if row["slice_key"] in protected.get(row["model_name"], []):
+        if row["live_count"] and row["slice_key"] in protected.get(row["model_name"], []):
             key = (*(row[name] for name in SERIES[:4]), row["window_end"], row["label_view"])
             groups.setdefault(key, []).append({"labels": row["labeled_count"], **rates})
     found = []

@@ -29,9 +29,10 @@ select
     served.model_name,
     served.model_version,
     served.started_at,
-    -- A deployment that ended before the last request is mistaken.
+    -- A shadow answers a little after the live version; a deployment that ended more than a day
+    -- before the last request is mistaken.
     case
-        when ends.deployed_to > served.last_hour_end - interval '1 hour'
+        when ends.deployed_to > served.last_hour_end - interval '1 day'
             then least(served.last_hour_end, ends.deployed_to)
         else served.last_hour_end
     end as ended_at

@@ -102,6 +102,24 @@ def traffic(rng, day, count, prefix, **fields):
     ]
 
 
+def shadows_of(rng, events, version="shadow"):
+    """What a shadow logs of the same requests, a little later."""
+    return [
+        record
+        | {
+            "model_version": version,
+            "role": "shadow",
+            "ts": (
+                datetime.fromisoformat(record["ts"]) + timedelta(hours=rng.choice([0, 0, 0, 2]))
+            ).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "latency_ms": rng.lognormvariate(3, 1),
+            "status": rng.choice([200, 200, 500]),
+            "score": rng.random(),
+        }
+        for record in events
+    ]
+
+
 def labels_of(rng, events, hours):
     """A label for each event, up to so many hours after it."""
     return [
@@ -219,6 +237,14 @@ class Landing:
 
     def send_another_version(self, rng):
         self.send(rng, count=50, model_version="v2", role=rng.choice(["live", "shadow"]))
+
+    def shadow_some(self, rng):
+        """A shadow answers some of the requests, a few of them after midnight."""
+        if self.events:
+            self.write(
+                "inference_events",
+                shadows_of(rng, rng.sample(self.events, min(40, len(self.events)))),
+            )
 
     def send_new_values(self, rng):
         """A category and a slice value that were never seen."""
@@ -390,7 +416,7 @@ ARRIVALS = ["send", "send_late", "send_another_version", "label_some", "repeat_e
 ACTIONS = [
     *ARRIVALS,
     "send_to_the_baseline", "send_weeks_late", "send_new_values", "send_before_the_future",
-    "send_broken_lines", "send_nothing", "label_twice", "label_too_early", "rename",
+    "send_broken_lines", "send_nothing", "shadow_some", "label_twice", "label_too_early", "rename",
     "repeat_file", "split", "merge", "grow", "shrink", "tear", "cut_off", "vanish",
     "other_slices", "other_features", "other_threshold", "other_targets", "other_settings",
 ]  # fmt: skip

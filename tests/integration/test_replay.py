@@ -43,6 +43,7 @@ def test_replay_equals_a_build_from_what_had_arrived(demo_landing, tmp_path):
             "slo_targets_relation": None,
             "alert_rules_relation": None,
             "deployments_relation": None,
+            "launch_margins_relation": None,
             "as_of": AT,
         },
     )

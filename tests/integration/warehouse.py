@@ -71,6 +71,13 @@ RULE = {
     "triggers_retraining": "",
     "comment": "",
 }
+MARGIN = {
+    "model_name": "churn",
+    "criterion": "roc_auc",
+    "slice_key": "",
+    "margin": "0.01",
+    "comment": "",
+}
 DEPLOYMENT = {"model": "churn", "version": "v1", "role": "live", "from": "2024-01-01", "to": ""}
 
 
@@ -91,12 +98,14 @@ class Warehouse:
             "slo_targets_relation": "own.slo_targets",
             "alert_rules_relation": "own.alert_rules",
             "deployments_relation": "own.deployments",
+            "launch_margins_relation": "own.launch_margins",
             "publish": False,
         } | self.vars
         self.execute("create schema if not exists own")
         self.own("slo_targets", TARGET, [])
         self.own("alert_rules", RULE, [])
         self.own("deployments", DEPLOYMENT, [])
+        self.own("launch_margins", MARGIN, [])
 
     @property
     def landing(self) -> Path:

@@ -1,4 +1,6 @@
--- A criterion with a problem is not judged, and nothing ships while it is there.
+-- A criterion with a problem is not judged, and nothing ships while it is there. The others are
+-- still judged: with launch_decision among what this test reads, nothing is downstream of it.
+-- depends_on: {{ ref('launch_decision') }}
 select
     model_name,
     criterion,
