@@ -160,6 +160,18 @@ QUALITY = """
     order by newest.model_name, newest.place
 """
 
+LAUNCHES = """
+    select
+        criteria.model_name || ': ' || criteria.model_version || ' for ' || criteria.live_version,
+        strftime(criteria.window_end, '%Y-%m-%d'), decisions.decision, criteria.verdict,
+        criteria.summary
+    from ml_monitoring.launch_criteria as criteria
+    inner join ml_monitoring.launch_decision as decisions
+        using (model_name, model_version, live_version, window_end)
+    where decisions.is_newest
+    order by all
+"""
+
 
 def table(title: str, *columns: str) -> Table:
     """Make an empty table; columns that end with # are numbers."""
@@ -196,6 +208,7 @@ def main() -> int:
         alerts = connection.execute(ALERTS).fetchall()
         versions = connection.execute(VERSIONS).fetchall()
         drifted = connection.execute(DRIFT).fetchall()
+        launches = connection.execute(LAUNCHES).fetchall()
         quality = connection.execute(QUALITY).fetchall()
         as_of = connection.execute("select as_of from ml_monitoring_internal.int_as_of").fetchone()
 
@@ -242,6 +255,14 @@ def main() -> int:
     for measure in () if quality else ("ROC AUC", "ECE", "widest gap between groups"):
         measures.add_row("–", measure, *["–"] * 5)
     console.print(measures)
+
+    if launches:
+        console.print()
+        decided = table("May what was in the shadow go live?", "shadow for live", "newest look",
+                        "decision", "verdict", "criterion")  # fmt: skip
+        for row in launches:
+            decided.add_row(*row)
+        console.print(decided)
 
     console.print()
     objectives = table("Objectives", "SLO", "severity", "of", "target", "window", "value#",
