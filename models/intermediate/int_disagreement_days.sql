@@ -19,7 +19,7 @@ stale_dates as (
 ),
 
 labels as (
-    {{ matched_labels() }}
+    {{ matched_labels() }} -- noqa: LT02
         and history.role = 'live'
         and history.event_date in (select event_date from stale_dates)
         and {{ is_stale('history.event_date', ref('int_disagreement_dates'), 'event_date') }}
@@ -37,7 +37,7 @@ events as (
 
 pairs as (
     select
-        pairs.* exclude (revision, slices),
+        pairs.* exclude (revision, slices), -- noqa: RF02
         stale_dates.revision,
         models.task,
         events.numerical_features,
@@ -49,7 +49,8 @@ pairs as (
             else labels.label_text
         end as label,
         pairs.live_decision <> pairs.shadow_decision as is_disagreement,
-        abs(pairs.shadow_score - pairs.live_score) as distance
+        abs(pairs.shadow_score - pairs.live_score) as distance,
+        struct_pack(distance := distance, request_id := pairs.request_id) as apart
     from {{ ref('int_shadow_pairs') }} as pairs
     inner join stale_dates on pairs.event_date = stale_dates.event_date
     inner join {{ ref('int_monitored_models') }} as models on pairs.model_name = models.model_name
@@ -72,7 +73,7 @@ pairs as (
 cells as (
     select
         * exclude (slices),
-        unnest(
+        unnest( -- noqa: AL03
             list_transform(
                 slices,
                 lambda slice: struct_pack(
@@ -154,8 +155,7 @@ select
     {{ fixed_sum("case when task <> 'regression' then shadow_score - live_score end") }}
         as difference_sum,
     -- A few to look at, the furthest apart first.
-    max(struct_pack(distance := distance, request_id := request_id), 5)
-        filter (where distance > 0) as furthest,
+    max(apart, 5) filter (where distance > 0) as furthest,
     event_date,
     revision
 from cells

@@ -7,9 +7,10 @@ bins as (
         bins.*,
         -- The edges of a discrete feature are its values, each with the number just below it.
         case
-            when bins.is_discrete then list_filter(bins.edges, lambda edge, place: place % 2 = 0)
+            when bins.is_discrete
+                then list_filter(bins.edges, lambda edge, place: place % 2 = 0) -- noqa: RF02
             else bins.edges
-        end as values
+        end as points
     from {{ ref('int_baseline_bins') }} as bins
     inner join {{ ref('int_monitored_models') }} as models
         on
@@ -22,10 +23,10 @@ select
     feature,
     case
         when feature = 'score' then [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-        when len(values) <= 10 then values[:-2]
+        when len(points) <= 10 then points[:-2]
         else
             list_sort(list_distinct(list_transform(
-                range(1, 10), lambda tenth: values[1 + tenth * (len(values) - 1) // 10]
+                range(1, 10), lambda tenth: points[1 + tenth * (len(points) - 1) // 10]
             )))
     end::double [] as cuts,
     categories

@@ -17,10 +17,11 @@ stale_dates as (
 
 pairs as (
     select
-        pairs.* exclude (revision),
+        pairs.* exclude (revision), -- noqa: RF02
         stale_dates.revision,
-        pairing = 'paired' as is_paired,
-        pairing = 'paired' and live_status < 400 and shadow_status < 400 as is_answered
+        pairs.pairing = 'paired' as is_paired,
+        pairs.pairing = 'paired' and pairs.live_status < 400 and pairs.shadow_status < 400
+            as is_answered
     from {{ ref('int_shadow_pairs') }} as pairs
     inner join stale_dates on pairs.event_date = stale_dates.event_date
 ),
@@ -56,8 +57,7 @@ select
         as live_latency_histogram,
     histogram({{ latency_bin('shadow_latency_ms') }}) filter (where is_paired)
         as shadow_latency_histogram,
-    count(*) filter (where is_answered and live_decision is not null and shadow_decision is not null)
-        as decided_count,
+    count(live_decision || shadow_decision) filter (where is_answered) as decided_count,
     count(*) filter (where is_answered and live_decision <> shadow_decision)
         as disagreement_count,
     event_date,

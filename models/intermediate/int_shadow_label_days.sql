@@ -21,7 +21,7 @@ stale_dates as (
 ),
 
 labels as (
-    {{ matched_labels() }}
+    {{ matched_labels() }} -- noqa: LT02
         and history.role = 'live'
         and history.event_date in (select event_date from stale_dates)
         and {{ is_stale('history.event_date', ref('int_shadow_dates'), 'event_date') }}
@@ -29,7 +29,7 @@ labels as (
 
 all_labelled as (
     select
-        pairs.* exclude (revision),
+        pairs.* exclude (revision), -- noqa: RF02
         stale_dates.revision,
         labels.label_number::integer as label,
         {{ known_on(
@@ -92,18 +92,8 @@ searched_{{ step }} as (
 divided as (
     select
         *,
-        {% for name in ['live', 'shadow'] %}
-        least(
-            floor(
-                {{ divided_bins() }} * ({{ name }}_score - coalesce(edges[{{ name }}_below], 0))
-                / (
-                    coalesce(edges[{{ name }}_below + 1], 1)
-                    - coalesce(edges[{{ name }}_below], 0)
-                )
-            ),
-            {{ divided_bins() - 1 }}
-        )::integer as {{ name }}_part{{ ',' if not loop.last }}
-        {% endfor %}
+        {{ part_of_bin('live_score', 'edges', 'live_below') }} as live_part,
+        {{ part_of_bin('shadow_score', 'edges', 'shadow_below') }} as shadow_part
     from searched_1
 ),
 
@@ -123,8 +113,8 @@ select
     known_on,
     replaced_on,
     {% for name in ['live', 'shadow'] %}
-    {{ name }}_below * {{ divided_bins() }} + case when slice_key = 'all' then {{ name }}_part else 0 end
-        as {{ name }}_bin,
+    {{ name }}_below * {{ divided_bins() }}
+    + case when slice_key = 'all' then {{ name }}_part else 0 end as {{ name }}_bin,
     {% endfor %}
     count(*) as labeled_count,
     count(*) filter (where label = 1) as positive_count,

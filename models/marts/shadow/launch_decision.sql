@@ -2,6 +2,21 @@
 -- its first day in the shadow).
 with
 
+-- What is asked of the model first, then how much there must be.
+criteria as (
+    select
+        *,
+        row_number() over (
+            partition by model_name, model_version, live_version, window_end
+            order by
+                criterion in ('labeled_pairs', 'shadow_days', 'partner_rate') asc,
+                list_position({{ whole_launch_criteria() }}, criterion) asc nulls last,
+                criterion asc,
+                slice_key asc
+        ) as place
+    from {{ ref('launch_criteria') }}
+),
+
 counted as (
     select
         model_name,
@@ -14,12 +29,12 @@ counted as (
         count(*) filter (where verdict = 'pass') as passed_count,
         count(*) filter (where verdict = 'fail') as failed_count,
         {% for verdict in ['pass', 'fail', 'undecided'] %}
-        string_agg(summary, '. ' order by criterion, slice_key) filter (where verdict = '{{ verdict }}')
+        string_agg(summary, '. ' order by place) filter (where verdict = '{{ verdict }}')
             as {{ verdict }}_summary,
         {% endfor %}
         max(shadow_value) filter (where criterion = 'labeled_pairs')::bigint as labeled_pairs,
         max(shadow_value) filter (where criterion = 'shadow_days')::bigint as shadow_days
-    from {{ ref('launch_criteria') }}
+    from criteria
     group by model_name, model_version, window_size, window_start, window_end, live_version
 ),
 

@@ -34,7 +34,8 @@ stated as (
             when performance_status = 'no_data' then 'no_data'
             when is_immature then 'immature'
             else performance_status
-        end as data_status
+        end as data_status,
+        data_status not in ('not_applicable', 'no_data', 'immature') as is_known
     from compared
 ),
 
@@ -68,8 +69,7 @@ select
     live_scores.psi as live_score_psi,
     shadow_scores.psi as shadow_score_psi,
     {% for column in shadow_labelled_columns() %}
-    case when stated.data_status not in ('not_applicable', 'no_data', 'immature') then stated.{{ column }} end
-        as {{ column }},
+    case when stated.is_known then stated.{{ column }} end as {{ column }},
     {% endfor %}
     stated.data_status
 from stated

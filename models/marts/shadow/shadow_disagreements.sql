@@ -48,8 +48,11 @@ summed as (
 measured as (
     select
         *,
-        case when decided_count >= {{ settings().min_samples }} then disagreement_count / decided_count end
-            as disagreement_rate
+        case
+            when decided_count >= {{ settings().min_samples }}
+                then disagreement_count / decided_count
+        end as disagreement_rate,
+        disagreement_rate is not null and (feature is not null or slice_key <> 'all') as is_ranked
     from summed
 ),
 
@@ -98,18 +101,22 @@ select
     bounded.labeled_disagreement_count,
     bounded.shadow_right_count,
     bounded.live_right_count,
-    list_transform(bounded.furthest, lambda pair: pair.request_id) as sample_request_ids,
+    list_transform( -- noqa: RF02
+        bounded.furthest, lambda pair: pair.request_id -- noqa: RF01, RF02
+    ) as sample_request_ids,
     case
-        when bounded.disagreement_rate is not null and (bounded.feature is not null or bounded.slice_key <> 'all')
+        when bounded.is_ranked
             then row_number() over (
                 partition by
                     bounded.model_name, bounded.model_version, bounded.live_version,
-                    bounded.disagreement_rate is not null
-                    and (bounded.feature is not null or bounded.slice_key <> 'all')
+                    bounded.is_ranked
                 order by
-                    bounded.disagreement_rate_lower desc, bounded.slice_key, bounded.slice_value,
-                    bounded.feature nulls first, bounded.range_number nulls first,
-                    bounded.category nulls first
+                    bounded.disagreement_rate_lower desc,
+                    bounded.slice_key asc,
+                    bounded.slice_value asc,
+                    bounded.feature asc nulls first,
+                    bounded.range_number asc nulls first,
+                    bounded.category asc nulls first
             )
     end as disagreement_rank,
     case
