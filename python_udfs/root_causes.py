@@ -116,10 +116,11 @@ def quantile_scores(counts: np.ndarray, values: np.ndarray, percent: int) -> np.
     -----
     On the way of mixtures F + t (F' - F) from the distribution of the reference to that of now,
     the percentile leaves bin k for the next one when F + t (F' - F) passes it there, and what each
-    slice has in that is its part of F' - F at k. So the contribution of slice s is the sum over
-    the bins between the two percentiles of (x_k+1 - x_k) (w'_s F'_s - w_s F_s)(k) / (F' - F)(k):
-    that of Aumann and Shapley (Values of Non-Atomic Games, 1974). It is linear in F_s: the change
-    of the mean of a score, which for a member at x is the sum over those bins with x_k >= x of
+    slice has in that is its part of F' - F at k (Aumann and Shapley, Values of Non-Atomic Games,
+    1974). So slice s with shares w and w' has the sum over the bins between the two percentiles
+    of (x_k+1 - x_k) D_s(k) / (F' - F)(k), where D_s = w'_s (F'_s - H) - w_s (F_s - H) and H is the
+    mean of F and F': the D_s add up to F' - F. It is linear in F_s: the change of the mean of a
+    score, which for a member at x is the sum over those bins with x_k >= x of
     (x_k+1 - x_k) / (F' - F)(k). F' - F is never 0 there, since one of the two has reached the
     percentile at k and the other one has not.
     """
