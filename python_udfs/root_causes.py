@@ -213,7 +213,7 @@ def effects(parts: list[Members]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def explained(parts: list[Members], wholes: list[Members]) -> tuple[np.ndarray, np.ndarray]:
-    """How much of the change goes when a slice is taken out, and is that more than chance?
+    """How much of the change goes when a slice is taken out, and how that compares with chance.
 
     Parameters
     ----------
@@ -309,13 +309,13 @@ def cause_ranks(
 
 
 def _spread(count: np.ndarray, total: np.ndarray, square_total: np.ndarray) -> np.ndarray:
-    """The variance of scores, with n."""
+    """Give the variance of scores, with n."""
     return np.maximum(rate(square_total, count) - rate(total, count) ** 2, 0.0)
 
 
 def _shrunk_spread(
     count: np.ndarray, total: np.ndarray, square_total: np.ndarray, spread: np.ndarray
 ) -> np.ndarray:
-    """The variance of scores with some more members of a given one: few members may be alike."""
+    """Give the variance with some more members of a given one: few members may be alike."""
     own = np.nan_to_num(_spread(count, total, square_total))
     return (count * own + PRIOR_MEMBERS * spread) / (count + PRIOR_MEMBERS)

@@ -1,5 +1,7 @@
 """Where a change came from: sums that add up, brute force, and planted causes that are found."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def inverted_cdf(counts, values, percent):
     return np.quantile(np.repeat(values, counts), percent / 100, method="inverted_cdf")
 
 
-# --- The parts add up to the change ----------------------------------------------------------------
+# --- The parts add up to the change --------------------------------------------------------------
 
 
 @given(binned())
@@ -109,7 +111,7 @@ def auc_by_sklearn(negatives, positives):
     return sk.roc_auc_score(y_true, y_score)
 
 
-# --- Brute force -----------------------------------------------------------------------------------
+# --- Brute force ---------------------------------------------------------------------------------
 
 
 def test_a_slice_of_a_rate_by_hand():
@@ -127,7 +129,7 @@ def test_a_slice_of_a_rate_by_hand():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_percentiles_are_what_many_small_steps_of_mixtures_give(seed):
-    """Walk from one distribution to the other, and ask at each jump of the percentile whose it was."""
+    """Walk from one distribution to the other; at each jump of the percentile, whose was it?"""
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, 40, (2, 3, 25))
     counts[1, 0] = np.roll(counts[1, 0], 6)
@@ -148,10 +150,12 @@ def test_percentiles_are_what_many_small_steps_of_mixtures_give(seed):
             for t in steps
         ]
     )
-    for before, now in zip(at[:-1], at[1:], strict=True):
+    for before, now in pairwise(at):
         # In one small step it may pass an empty bin or two.
         for k in range(min(before, now), max(before, now)):
-            moved = cdfs[1, :, k] - cdfs[0, :, k]
+            # Shares count from the whole: a slice like the whole that grows moves nothing.
+            middle = whole[:, k].mean()
+            moved = cdfs[1, :, k] - shares[1] * middle - cdfs[0, :, k] + shares[0] * middle
             found += np.sign(now - before) * (values[k + 1] - values[k]) * moved / moved.sum()
     assert within + mix == pytest.approx(found, abs=1e-9)
 
@@ -232,7 +236,7 @@ def test_zscores_without_a_change_are_standard_normal():
     assert (beyond < 0.07).all()
 
 
-# --- Planted causes --------------------------------------------------------------------------------
+# --- Planted causes ------------------------------------------------------------------------------
 
 
 class World:
