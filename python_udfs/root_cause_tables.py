@@ -69,6 +69,7 @@ CONTRIBUTIONS = pa.schema(
         ],
         pa.field("contribution_rank", pa.int64()),
         pa.field("cause_rank", pa.int64()),
+        pa.field("is_distinct", pa.bool_()),
         pa.field("data_status", pa.string()),
     ]
 )
@@ -598,7 +599,7 @@ def _answer(
     if status != "ok" or not slices.names:
         is_ok = status == "ok"
         nothing = dict.fromkeys(CONTRIBUTIONS.names, np.nan)
-        columns = nothing | {"contribution_rank": None, "cause_rank": None} | about
+        columns = nothing | dict.fromkeys(("contribution_rank", "cause_rank", "is_distinct")) | about
         columns |= {"slice_key": "all", "slice_value": "all", "contribution_kind": "slice"}
         columns["change"] = value[1] - value[0] if is_ok else np.nan
         return _table(columns, question, 1)
@@ -647,6 +648,7 @@ def _answer(
             "zscore": zscore,
             "contribution_rank": contribution_rank,
             "cause_rank": cause_rank,
+            "is_distinct": root_causes.distinct(zscore, change),
         },
         question,
         n,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 import performance
 from intervals import rate
@@ -306,6 +307,26 @@ def cause_ranks(
     rank = np.empty(len(zscore), np.int64)
     rank[order] = np.arange(1, len(zscore) + 1)
     return found, zscore, rank
+
+
+def distinct(zscore: np.ndarray, change: float, *, level: float = 0.05) -> np.ndarray:
+    """Whether a slice has changed the metric beyond chance, and in the direction of its change.
+
+    Parameters
+    ----------
+    zscore : ndarray of float, shape (n_slices,)
+        Of all slices and pairs that were looked at.
+    change : float
+        Of the whole.
+    level : float
+        In (0, 1): how often any of them may be found where none has changed (Bonferroni).
+
+    Returns
+    -------
+    ndarray of bool, shape (n_slices,)
+    """
+    least = -ndtri(level / 2 / max(len(zscore), 1))
+    return np.nan_to_num(zscore * np.sign(change)) >= least
 
 
 def _spread(count: np.ndarray, total: np.ndarray, square_total: np.ndarray) -> np.ndarray:
