@@ -131,7 +131,11 @@ def _ratio(total: Iterable[str], count: Iterable[str], *, is_labelled: bool) -> 
     )
 
 
-def _mean(total: Callable[[Sums], np.ndarray], squares: Callable[[Sums], np.ndarray]) -> Metric:
+def _mean(
+    total: Callable[[Sums], np.ndarray],
+    squares: Callable[[Sums], np.ndarray],
+    reach: float = 1.0,
+) -> Metric:
     """Give the mean of something over predictions with a score."""
 
     def count(of: Sums) -> np.ndarray:
@@ -140,7 +144,7 @@ def _mean(total: Callable[[Sums], np.ndarray], squares: Callable[[Sums], np.ndar
     return Metric(
         True,
         lambda of: rate(total(of), count(of)),
-        lambda of, _: [Members(count(of), total(of), squares(of))],
+        lambda of, _: [Members(count(of), total(of), squares(of), reach)],
         count,
     )
 
@@ -151,6 +155,7 @@ def _latency_mean(of: Sums) -> Members:
         of["latency_sum"],
         # Of what stands for each bin: it says how far chance reaches, and is in no mean.
         (of["histogram"] * of["bin_value"] ** 2).sum(axis=-1),
+        float(of["bin_value"].max()),
     )
 
 
@@ -201,7 +206,8 @@ def _ece_members(of: Sums, whole: Sums) -> list[Members]:
     whole_gap, whole_count = _gaps(whole)
     slope = root_causes.ece_scores(rate(whole_gap, whole_count[..., None])[:, 0])
     squares = _by_calibration_bin(of["squared_error_sum"][..., :-1], of)
-    return [Members(count, (gap * slope).sum(axis=-1), (squares * slope**2).sum(axis=-1))]
+    totals = (gap * slope).sum(axis=-1), (squares * slope**2).sum(axis=-1)
+    return [Members(count, *totals, reach=2.0)]
 
 
 def _summed(name: str, unit: float = 1.0) -> Callable[[Sums], np.ndarray]:
@@ -230,7 +236,10 @@ METRICS = {
     "selection_rate": _ratio([_TP, _FP], [_TP, _FP, _TN, _FN], is_labelled=True),
     "brier_score": _mean(_summed("squared_error_sum"), _summed("squared_error_square_sum")),
     "log_loss": _mean(
-        _summed("log_loss_sum"), _summed("log_loss_square_sum", LOG_LOSS_SQUARE_UNIT)
+        # The loss of one prediction may be any.
+        _summed("log_loss_sum"),
+        _summed("log_loss_square_sum", LOG_LOSS_SQUARE_UNIT),
+        reach=0.0,
     ),
     # The square of a score is the score less what fixed sums of variances hold.
     "mean_score": _mean(
@@ -599,7 +608,9 @@ def _answer(
     if status != "ok" or not slices.names:
         is_ok = status == "ok"
         nothing = dict.fromkeys(CONTRIBUTIONS.names, np.nan)
-        columns = nothing | dict.fromkeys(("contribution_rank", "cause_rank", "is_distinct")) | about
+        columns = (
+            nothing | dict.fromkeys(("contribution_rank", "cause_rank", "is_distinct")) | about
+        )
         columns |= {"slice_key": "all", "slice_value": "all", "contribution_kind": "slice"}
         columns["change"] = value[1] - value[0] if is_ok else np.nan
         return _table(columns, question, 1)

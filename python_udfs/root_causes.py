@@ -10,6 +10,7 @@ Arrays have the two sides, the reference and now, along their first axis.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,6 @@ from slice_changes import contributions
 
 # How many standard errors a pair's change has to differ from that of the rest of either side.
 PAIR_MARGIN = 3.0
-# How many members of the model the spread of a slice is found with, beside its own.
-PRIOR_MEMBERS = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Members:
     ----------
     count, total, square_total : ndarray of float, shape (2, n_slices)
         How many there are, and the sums of their scores and of the squares.
+    reach : float
+        How far apart two scores can be; 0 where nobody knows.
     weight : float
         By which the mean enters the metric: 1, or one half for each class of a ROC AUC.
     """
@@ -40,17 +41,21 @@ class Members:
     count: np.ndarray
     total: np.ndarray
     square_total: np.ndarray
+    reach: float = 1.0
     weight: float = 1.0
+
+    def each(self, function: Callable[[np.ndarray], np.ndarray]) -> Members:
+        """Apply a function to all sums."""
+        sums = (self.count, self.total, self.square_total)
+        return Members(*(function(part) for part in sums), self.reach, self.weight)
 
     def whole(self) -> Members:
         """Give the model as one slice; of slices that are the model together."""
-        sums = (self.count, self.total, self.square_total)
-        return Members(*(part.sum(axis=1, keepdims=True) for part in sums), self.weight)
+        return self.each(lambda part: part.sum(axis=1, keepdims=True))
 
     def at(self, positions: np.ndarray) -> Members:
         """Give some slices."""
-        sums = (self.count, self.total, self.square_total)
-        return Members(*(part[:, positions] for part in sums), self.weight)
+        return self.each(lambda part: part[:, positions])
 
 
 def scored(counts: np.ndarray, scores: np.ndarray, weight: float = 1.0) -> Members:
@@ -71,6 +76,7 @@ def scored(counts: np.ndarray, scores: np.ndarray, weight: float = 1.0) -> Membe
         counts.sum(axis=-1).astype(float),
         (counts * scores).sum(axis=-1),
         (counts * scores**2).sum(axis=-1),
+        float(np.max(scores) - np.min(scores)),
         weight,
     )
 
@@ -228,35 +234,54 @@ def explained(parts: list[Members], wholes: list[Members]) -> tuple[np.ndarray, 
     change : ndarray of float, shape (n_slices,)
         The change of the whole less that of the rest.
     zscore : ndarray of float, shape (n_slices,)
-        That change in standard errors. Both NaN where a slice is all there is, on either side.
+        The signed root of twice the log likelihood ratio of that change against none: in large
+        samples the change in standard errors. Both NaN where a slice is all there is, on either
+        side; zscore also where no score differs from another.
 
     Notes
     -----
     A slice with share w and mean m pulls the whole away from the rest, of mean r, by w (m - r).
     The change of the pull is 0 where the slice does as the rest does, however large it is. It is
-    not where the slice itself or its share has changed. Members are taken to be independent, and
-    the variance of the pull is (m - r)² w (1 - w) / n + w² (s_m² / n_m + s_r² / n_r).
+    not where the slice itself or its share has changed. Its variance v is that where nothing of
+    the kind has happened: on each side s² w / (n (1 - w)) for the means, with the variance s² of
+    all scores of the side, and g² w (1 - w) / n for the share, with the gap g of m and r on both
+    sides together. (With the slice's own variance, all sets that hold the true one would look
+    alike: nearly all that varies is what has changed.) Members are taken to be independent.
+
+    Where few members could make a change c of the pull, z = c / sqrt(v) would take one rare member
+    of a tiny slice for a discovery. So 2 log LR = 2 v / b² h(b c / v), h(u) = (1 + u) ln(1 + u) - u,
+    where b is the most that one member can do: Bennett's bound (JASA 1962), which for rare events
+    is that of Poisson counts, and c² / v where b c is small beside v.
     """
-    change, variance = 0.0, 0.0
+    change, variance, most = 0.0, 0.0, 0.0
     for part, whole in zip(parts, wholes, strict=True):
-        rest = (whole.count - part.count, whole.total - part.total)
-        rest_squares = whole.square_total - part.square_total
-        mean, rest_mean = rate(part.total, part.count), rate(*rest[::-1])
-        gap = np.where(part.count > 0, mean - rest_mean, np.where(rest[0] > 0, 0.0, np.nan))
+        rest_count, rest_total = whole.count - part.count, whole.total - part.total
+        # A slice without members pulls nothing; one without a rest cannot be told from it.
+        gap = np.where(
+            part.count > 0, rate(part.total, part.count) - rate(rest_total, rest_count), 0.0
+        )
+        gap = np.where(rest_count > 0, gap, np.nan)
         share = rate(part.count, whole.count)
-        # Both sides together: what a slice has too few members to show.
-        spread = _spread(*(np.sum(s, 0) for s in (whole.count, whole.total, whole.square_total)))
-        error = gap**2 * rate(share * (1 - share), whole.count)
-        for count, total, squares, part_of in (
-            (part.count, part.total, part.square_total, part.count),
-            (*rest, rest_squares, part.count),
-        ):
-            shrunk = _shrunk_spread(count, total, squares, spread)
-            error = error + np.where(part_of > 0, share**2 * rate(shrunk, count), 0.0)
         pull = share * gap
         change = change + part.weight * (pull[1] - pull[0])
-        variance = variance + part.weight**2 * error.sum(axis=0)
-    return change, rate(change, np.sqrt(variance))
+        mean_gap = rate(part.total.sum(0), part.count.sum(0)) - rate(
+            rest_total.sum(0), rest_count.sum(0)
+        )
+        spread = np.maximum(
+            rate(whole.square_total, whole.count) - rate(whole.total, whole.count) ** 2, 0.0
+        )
+        of_means = spread * rate(share, whole.count * (1 - share))
+        of_shares = mean_gap**2 * rate(share * (1 - share), whole.count)
+        variance = variance + part.weight**2 * (of_means + of_shares).sum(axis=0)
+        jump = part.weight * part.reach * rate(np.ones(1), whole.count.min(axis=0))
+        most = np.maximum(most, jump)
+    variance = np.where(variance > 0, variance, np.nan)
+    times = most * np.abs(change) / variance
+    # The series where the difference would lose all digits.
+    bennett = np.where(
+        times < 1e-4, 0.5 - times / 6, rate((1 + times) * np.log1p(times) - times, times**2)
+    )
+    return change, np.sign(change) * np.sqrt(2 * bennett * change**2 / variance)
 
 
 def cause_ranks(
@@ -284,8 +309,8 @@ def cause_ranks(
 
     Notes
     -----
-    z² is twice the log likelihood ratio of "this slice has changed, the rest has not" against "none
-    has": the scan statistic, whose maximum is the likeliest set (Kulldorff, Communications in
+    z² / 2 is the log likelihood ratio of "this slice has changed, the rest has not" against "none
+    has": a scan statistic, whose maximum is the likeliest set (Kulldorff, Communications in
     Statistics 1997). A slice that holds the true one, or overlaps it, or is a part of it, has a
     smaller z: members without a change dilute it, or some with one are in the rest. A contribution
     would not tell: large slices have large ones. A pair is a candidate only if it differs from what
@@ -327,16 +352,3 @@ def distinct(zscore: np.ndarray, change: float, *, level: float = 0.05) -> np.nd
     """
     least = -ndtri(level / 2 / max(len(zscore), 1))
     return np.nan_to_num(zscore * np.sign(change)) >= least
-
-
-def _spread(count: np.ndarray, total: np.ndarray, square_total: np.ndarray) -> np.ndarray:
-    """Give the variance of scores, with n."""
-    return np.maximum(rate(square_total, count) - rate(total, count) ** 2, 0.0)
-
-
-def _shrunk_spread(
-    count: np.ndarray, total: np.ndarray, square_total: np.ndarray, spread: np.ndarray
-) -> np.ndarray:
-    """Give the variance with some more members of a given one: few members may be alike."""
-    own = np.nan_to_num(_spread(count, total, square_total))
-    return (count * own + PRIOR_MEMBERS * spread) / (count + PRIOR_MEMBERS)

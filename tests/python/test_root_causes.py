@@ -221,19 +221,47 @@ def test_a_slice_that_is_all_there_is_explains_nothing():
     assert rank.tolist() == [1]
 
 
-def test_zscores_without_a_change_are_standard_normal():
-    """Of 2000 draws without any change about 5 % are beyond 1.96: independent members."""
+@pytest.mark.parametrize(
+    ("rates", "least"), [([0.1, 0.1, 0.1], 0.03), ([0.05, 0.15, 0.1], 0.004), ([0.002] * 3, 0.01)]
+)
+def test_zscores_without_a_change_are_beyond_their_quantile_as_seldom_as_said(rates, least):
+    """Of 4000 draws at most some 5 % are beyond 1.96: slices of low rates are judged with more."""
     rng = np.random.default_rng(11)
-    shares, rates = np.array([0.1, 0.3, 0.6]), np.array([0.05, 0.15, 0.1])
+    shares = np.array([0.1, 0.3, 0.6])
+    count = np.array([rng.multinomial(size, shares, 4000) for size in (6000, 2000)])
+    total = rng.binomial(count, rates).astype(float)
     found = []
-    for _ in range(2000):
-        count = np.array([rng.multinomial(size, shares) for size in (6000, 2000)])
-        total = rng.binomial(count, rates)
-        members = Members(count * 1.0, total * 1.0, total * 1.0)
+    for draw in range(4000):
+        members = Members(count[:, draw] * 1.0, total[:, draw], total[:, draw])
         found.append(root_causes.explained([members], [members.whole()])[1])
     beyond = (np.abs(found) > 1.96).mean(axis=0)
-    assert (beyond > 0.03).all()
+    assert (beyond > least).all()
     assert (beyond < 0.07).all()
+
+
+def test_one_rare_member_of_a_tiny_slice_is_no_discovery():
+    """One error where a hundredth was expected: a Poisson count has that in 1 of 100 slices."""
+    members = Members(*(np.array(part, float) for part in [
+        [[20, 79980], [2, 7998]], [[0, 400], [1, 39]], [[0, 400], [1, 39]],
+    ]))  # fmt: skip
+    zscore = root_causes.explained([members], [members.whole()])[1]
+    expected = np.sqrt(2 * (np.log(1 / 0.01) - 0.99))
+    assert zscore[0] == pytest.approx(expected, rel=0.05)
+    # Without the bound it would be 1 / sqrt(0.01).
+    unbound = Members(members.count, members.total, members.square_total, reach=0.0)
+    assert root_causes.explained([unbound], [members.whole()])[1][0] > 6
+
+
+def test_scores_of_large_samples_are_changes_in_standard_errors():
+    """The rate of one half goes from 0.2 to 0.201, that of the other one stays: by hand."""
+    members = Members(*(np.array(part, float) for part in [
+        [[1e6, 1e6], [1e6, 1e6]], [[2e5, 2e5], [2.01e5, 2e5]], [[2e5, 2e5], [2.01e5, 2e5]],
+    ]))  # fmt: skip
+    change, zscore = root_causes.explained([members], [members.whole()])
+    assert change[0] == pytest.approx(0.0005)
+    now = 0.2005
+    error = np.sqrt((0.2 * 0.8 + now * (1 - now)) / 2e6 + 0.0005**2 * 0.25 / 1e6)
+    assert zscore[0] == pytest.approx(0.0005 / error, rel=1e-3)
 
 
 # --- Planted causes ------------------------------------------------------------------------------
