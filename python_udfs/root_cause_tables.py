@@ -287,13 +287,14 @@ def _read(
     spans = _spans(questions, source.step)  # noqa: F841
     # DuckDB finds these by the names of the variables.
     slices = relations[source.relations[0]]  # noqa: F841
-    pairs = relations[source.relations[1]] if source.relations[1:] else None
+    has_pairs = len(source.relations) > 1
+    pairs = relations[source.relations[-1]]  # noqa: F841
     condition = _within(source.moment, questions)
     moments = f"""
         select spans.question, spans.side, spans.known_by, moments.*
         from (
             select * from slices where {condition}
-            {f"union all by name select * from pairs where {condition}" if pairs else ""}
+            {f"union all by name select * from pairs where {condition}" if has_pairs else ""}
         ) as moments
         inner join spans
             on moments.{source.moment} = spans.moment and moments.model_name = spans.model_name
