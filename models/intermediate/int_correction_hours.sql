@@ -15,26 +15,35 @@ labels as (
         min(struct_pack(
             role := role, model_version := model_version, request_hash := request_hash,
             request_id := request_id, event_date := event_date
-        )) as event
+        )) as first_answer
     from {{ ref('int_label_history') }}
     where match_status = 'matched' and not is_duplicate
     group by label_file_path, label_line_number, model_name, label_hour
 ),
 
+matched as (
+    select
+        model_name,
+        label_hour,
+        is_correction,
+        unnest(first_answer, recursive := true) -- noqa: AL03
+    from labels
+),
+
 answered as (
     select
-        labels.label_hour,
-        labels.is_correction,
+        matched.label_hour,
+        matched.is_correction,
         events.*
-    from labels
+    from matched
     inner join {{ ref('stg_inference_events') }} as events
         on
-            labels.model_name = events.model_name
-            and labels.event.event_date = events.event_date
-            and labels.event.request_hash = events.request_hash
-            and labels.event.request_id = events.request_id
-            and labels.event.model_version = events.model_version
-            and labels.event.role = events.role
+            matched.model_name = events.model_name
+            and matched.event_date = events.event_date
+            and matched.request_hash = events.request_hash
+            and matched.request_id = events.request_id
+            and matched.model_version = events.model_version
+            and matched.role = events.role
 ),
 
 sliced as (
