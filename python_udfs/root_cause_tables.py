@@ -74,8 +74,8 @@ CONTRIBUTIONS = pa.schema(
         pa.field("data_status", pa.string()),
     ]
 )
-# The columns of an alert that a row of int_root_causes begins with.
-ALERT = ("window_size", "window_start", "window_end", "alert_id", "alert_name")
+# What a row of int_root_causes has of its alert.
+ALERT = ("window_size", "window_start", "window_end", "alert_id", "alert_name", "revision")
 ROOT_CAUSES = pa.schema(
     [
         *[CONTRIBUTIONS.field(name) for name in CONTRIBUTIONS.names[:5]],
@@ -85,6 +85,7 @@ ROOT_CAUSES = pa.schema(
         pa.field("alert_id", pa.string()),
         pa.field("alert_name", pa.string()),
         *[CONTRIBUTIONS.field(name) for name in CONTRIBUTIONS.names[5:]],
+        pa.field("revision", pa.uint64()),
     ]
 )
 
