@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -563,14 +564,15 @@ def _slices(rows: list[dict[str, Any]], home: str, bins: dict[str, list[int]]) -
         if is_part[(sides[0] is not None, row["slice_key"])]:
             about = (sides[0] is not None, row["slice_key"], row["slice_value"], sides)
             found.setdefault(about, {})[row["side"]] = row
-    # Two pairs can have one name only where values have " x " in them: the first stands for both.
     about = sorted(found, key=lambda a: (a[0], a[1], a[2], tuple(part or "" for part in a[3])))
+    names = Counter(key[:3] for key in about)
+    # Two pairs have one name only where values have " x " in them: then nobody could tell them apart.
+    unclear = {key for (_, key, _), times in names.items() if times > 1}
     position = {(key, value): n for n, (is_pair, key, value, _) in enumerate(about) if not is_pair}
-    kept, sides, seen = [], [], set()
+    kept, sides = [], []
     for is_pair, key, value, of in about:
         ends = (position.get(of[:2], -1), position.get(of[2:], -1)) if is_pair else (-1, -1)
-        if (is_pair, key, value) not in seen and (not is_pair or min(ends) >= 0):
-            seen.add((is_pair, key, value))
+        if not is_pair or (min(ends) >= 0 and key not in unclear):
             kept.append((is_pair, key, value, of))
             sides.append(ends)
     sums = _sums(home, [found[key] for key in kept], rows, bins["coarse"])
