@@ -566,7 +566,7 @@ def _slices(rows: list[dict[str, Any]], home: str, bins: dict[str, list[int]]) -
             found.setdefault(about, {})[row["side"]] = row
     about = sorted(found, key=lambda a: (a[0], a[1], a[2], tuple(part or "" for part in a[3])))
     names = Counter(key[:3] for key in about)
-    # Two pairs have one name only where values have " x " in them: then nobody could tell them apart.
+    # Two pairs have one name only where values have " x " in them: nobody could tell them apart.
     unclear = {key for (_, key, _), times in names.items() if times > 1}
     position = {(key, value): n for n, (is_pair, key, value, _) in enumerate(about) if not is_pair}
     kept, sides = [], []
