@@ -437,7 +437,7 @@ def _answer(
     metric = METRICS[question.metric]
     slices = _slices(rows, metric.home, bins)
     value, size = metric.value(slices.whole)[:, 0], metric.size(slices.whole)[:, 0]
-    status = _status(metric, slices.whole, value, size, settings)
+    status = _status(metric, slices.whole, size, settings)
     about = {
         "model_name": question.model_name,
         "model_version": question.model_version,
@@ -523,9 +523,7 @@ def _table(columns: dict[str, Any], question: Question, size: int) -> pa.Table:
     return table_of(columns, CONTRIBUTIONS, size)
 
 
-def _status(
-    metric: Metric, whole: Sums, value: np.ndarray, size: np.ndarray, settings: dict[str, Any]
-) -> str:
+def _status(metric: Metric, whole: Sums, size: np.ndarray, settings: dict[str, Any]) -> str:
     for side, missing in ((1, "no_data"), (0, "no_baseline")):
         if not size[side]:
             return missing
@@ -535,7 +533,7 @@ def _status(
         least = min(part.sum(axis=-1).min() for part in classes(whole))
         if least < settings["min_samples_per_class"]:
             return "insufficient_data" if least else "single_class"
-    return "ok" if not np.isnan(value).any() else "not_estimable"
+    return "ok"
 
 
 # What does not differ between slices.
