@@ -142,9 +142,7 @@ def service_entries(table: pa.Table, cells: dict[str, int]) -> tuple[Entries, En
     columns["has_threshold"] = slow.is_valid().to_numpy()
     parts = histograms(table["latency_histogram"].fill_null({}))
     # The squares are those of the values that stand for the bins.
-    values = np.where(
-        parts.bin <= releases.ZERO_BIN, 0.0, releases.GROWTH ** (parts.bin - 0.5)
-    )
+    values = np.where(parts.bin <= releases.ZERO_BIN, 0.0, releases.GROWTH ** (parts.bin - 0.5))
     columns["square_sum"] = np.bincount(parts.summary, parts.count * values**2, len(table))
     columns["latency_sum_of_bins"] = np.bincount(parts.summary, parts.count * values, len(table))
     by_bin = Entries(
@@ -153,9 +151,7 @@ def service_entries(table: pa.Table, cells: dict[str, int]) -> tuple[Entries, En
     return Entries(day, cell, columns), by_bin
 
 
-def label_entries(
-    table: pa.Table, cells: dict[str, int], calibration_bins: np.ndarray
-) -> Entries:
+def label_entries(table: pa.Table, cells: dict[str, int], calibration_bins: np.ndarray) -> Entries:
     """Read rows of ``int_release_label_days``."""
     columns = {name.removesuffix("_count"): table[name].to_numpy() for name in COUNTS}
     columns = {name: values.astype(np.int64) for name, values in columns.items()}
@@ -353,6 +349,7 @@ def release_table(
             "slice_value": value,
             "mix_slice_keys": ", ".join(mix_keys) or None,
         }
+        references: dict = {}
         for size in settings["performance_windows_days"]:
             window = Window(size, previous_end, start, first)
             if window.end > last:
@@ -360,7 +357,7 @@ def release_table(
             rows += [
                 shared | row | {"size": size}
                 for row in slice_rows(
-                    parts, families, window, len(texts), release, as_of, settings
+                    parts, families, window, len(texts), references, release, as_of, settings
                 )
             ]
     return as_table(rows, release, previous_end, start)
@@ -371,6 +368,7 @@ def slice_rows(
     families: list[Metric],
     window: Window,
     n_cells: int,
+    references: dict,
     release: dict,
     as_of: datetime,
     settings: dict,
@@ -390,7 +388,8 @@ def slice_rows(
                 side["has_threshold"].all() for side in of_service
             ):
                 continue
-            rows.append(metric_row(metric, sides, in_window(sides, window), window, n_cells, settings))
+            chosen = in_window(sides, window)
+            rows.append(metric_row(metric, sides, chosen, window, n_cells, references, settings))
     predictions = [int((side["request_count"] - side["error_count"]).sum()) for side in windowed]
     closed_at = datetime(1970, 1, 1) + timedelta(days=window.end)
     is_growing = closed_at + timedelta(hours=release["label_grace_hours"]) > as_of
@@ -405,8 +404,18 @@ def slice_rows(
             for side, count in zip(sides, predictions, strict=True)
         )
         for metric in families:
-            row = metric_row(metric, counted, sides, window, n_cells, settings, is_immature)
-            rows.append(row | {"label_view": label_view})
+            row = metric_row(
+                metric,
+                counted,
+                sides,
+                window,
+                n_cells,
+                references,
+                settings,
+                label_view=label_view,
+                is_immature=is_immature,
+            )
+            rows.append(row)
     return rows
 
 
@@ -431,7 +440,8 @@ def volume_row(sides: list[Entries], settings: dict) -> dict:
     counts = [int(side["request_count"].sum()) for side in sides]
     days = [len(np.unique(side.day)) for side in sides]
     previous, value = (
-        float(rate(count, day_count * 1440.0)) for count, day_count in zip(counts, days, strict=True)
+        float(rate(count, day_count * 1440.0))
+        for count, day_count in zip(counts, days, strict=True)
     )
     status = status_of([[counts[0]], [counts[1]]], "requests_per_minute", settings)
     return {
@@ -449,16 +459,25 @@ def metric_row(
     windowed: list[Entries],
     window: Window,
     n_cells: int,
+    references: dict,
     settings: dict,
+    *,
+    label_view: str | None = None,
     is_immature: bool = False,
 ) -> dict:
-    """Compare one metric, as it is and with the mix of before."""
+    """Compare one metric, as it is and with the mix of before.
+
+    ``references`` keeps, for all windows of a slice, the metric of all days before.
+    """
     needed = [[int(part.sum()) for part in metric.denominators(side)] for side in windowed]
     counted = [metric.sizes(side) for side in windowed]
-    days = [len(np.unique(side.day[size > 0])) for side, size in zip(windowed, counted, strict=True)]
+    days = [
+        len(np.unique(side.day[size > 0])) for side, size in zip(windowed, counted, strict=True)
+    ]
     status = status_of(needed, metric.name, settings, is_immature)
     row = {
         "metric": metric.name,
+        "label_view": label_view,
         "data_status": status,
         "adjusted_status": status,
         **sample_columns([members[-1 if metric.name in SHARES else 0] for members in needed], days),
@@ -490,11 +509,15 @@ def metric_row(
         "adjusted_relative_change": float(rate(difference, before.value)),
     }
     # How much days differ by themselves is learnt from all days before.
-    reference = sides[0].between(window.first, window.previous_end)
-    n_days = window.previous_end - window.first
-    of_reference = metric.measure(
-        reference, np.ones(len(reference.day)), reference.day - window.first, n_days
-    )
+    if (metric.name, label_view) not in references:
+        reference = sides[0].between(window.first, window.previous_end)
+        references[metric.name, label_view] = metric.measure(
+            reference,
+            np.ones(len(reference.day)),
+            reference.day - window.first,
+            window.previous_end - window.first,
+        )
+    of_reference = references[metric.name, label_view]
     reference_days = of_reference.estimate.n_days
     if reference_days < LEAST_DAYS:
         return row | {"adjusted_status": "insufficient_data"}
