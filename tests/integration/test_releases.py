@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tests.integration.warehouse import DEPLOYMENT, MODEL, Warehouse, event, label
+from intervals import wilson_interval
+from tests.integration.warehouse import DEPLOYMENT, MODEL, TARGET, Warehouse, event, label
 
 START, END = datetime(2024, 1, 1), datetime(2024, 1, 22)
 GRACE = timedelta(hours=48)
@@ -18,7 +19,13 @@ SIZES = [1, 3, 7]
 ODD = "it's <b>odd</b> é"
 VALUE = 'say "x\\y" ' + ODD
 MODELS = [
-    MODEL | {"name": name, "slices": ["plan", ODD], "label_grace_hours": 48}
+    MODEL
+    | {
+        "name": name,
+        "slices": ["plan", ODD],
+        "label_grace_hours": 48,
+        "protected_attributes": ["plan"],
+    }
     for name in ("churn", "noon", "canary", "alone", "first's")
 ]
 VARS = {"monitored_models": MODELS, "as_of": f"{END:%F}", "performance_windows_days": SIZES}
@@ -158,7 +165,7 @@ def deploy(warehouse: Warehouse) -> None:
 def build(warehouse: Warehouse, *arguments: str) -> None:
     done = warehouse.dbt(
         "build", "--exclude-resource-type", "unit_test", "--select", "+release_comparison",
-        "--exclude", "deployments_are_valid", *arguments,
+        "+fairness_calibration_board", "--exclude", "deployments_are_valid", *arguments,
     )  # fmt: skip
     assert done.exit_code == 0, done.end
 
@@ -168,6 +175,15 @@ def case(tmp_path_factory):
     """A build, then one more with what came late."""
     warehouse = Warehouse(tmp_path_factory.mktemp("releases"), VARS)
     deploy(warehouse)
+    target = {
+        "metric": "equal_opportunity_difference",
+        "slice_key": "plan",
+        "window_size": "7d",
+        "objective": "0.05",
+        "budget_objective": "",
+        "runbook": "docs/own.md",
+    }
+    warehouse.own("slo_targets", TARGET, [target])
     requests = make_requests()
     rng = random.Random(4)
     late = {part.request_id for part in requests if rng.random() < 0.05}
@@ -327,13 +343,106 @@ def test_only_versions_with_a_predecessor_and_closed_windows_are_there(case):
     assert set(found) == expected
 
 
+def group_figures(requests, end, size, **where):
+    """Measure a group in a window, with the labels known in its time."""
+    part = [
+        (p, p.known(end + GRACE))
+        for p in requests
+        if end - timedelta(days=size) <= p.ts < end
+        and not p.is_error
+        and all(getattr(p, name) == value for name, value in where.items())
+    ]
+    part = [(p, y) for p, y in part if y is not None]
+    hits = sum(y and p.predicted for p, y in part)
+    positives = sum(y for _, y in part)
+    scored = [(p.score, y) for p, y in part if p.score is not None]
+    gaps = {score: sum(s - y for s, y in scored if s == score) for score, _ in scored}
+    return {
+        "count": len(part),
+        "tpr": (hits, positives),
+        "ece": sum(map(abs, gaps.values())) / max(len(scored), 1),
+        "selection_rate": sum(p.predicted for p, _ in part) / max(len(part), 1),
+    }
+
+
+def test_the_board_is_that_of_the_records(case):
+    warehouse, requests = case
+    columns = [
+        "model_version", "slice_key", "slice_value", "window_size", "window_end", "is_current",
+        "is_protected", "labeled_count", "ece", "true_positive_rate", "selection_rate",
+        "gap_metric", "gap", "gap_lower", "guardrail", "is_breached",
+        "true_positive_rate_change", "trend", "runbook", "data_status",
+    ]  # fmt: skip
+    found = warehouse.query(
+        f"""
+        select {", ".join(columns)}
+        from ml_monitoring.fairness_calibration_board
+        where model_name = 'churn' and role = 'live'
+        order by board_rank
+        """
+    )
+    rows = [dict(zip(columns, row, strict=True)) for row in found]
+    requests = [part for part in requests if part.model == "churn"]
+    plans = {p.plan for p in requests}
+    trends = set()
+    for row in rows:
+        size = int(row["window_size"][:-1])
+        is_new = row["model_version"] == "v2"
+        end = END - GRACE if is_new else datetime(2024, 1, 10) + timedelta(days=size)
+        assert row["window_end"] == end
+        assert row["is_current"] == is_new
+        assert row["is_protected"] == (row["slice_key"] == "plan")
+        own = [p for p in requests if p.version == row["model_version"]]
+        where = {"plan" if row["is_protected"] else "odd": row["slice_value"]}
+        figures = group_figures(own, end, size, **where)
+        assert row["labeled_count"] == figures["count"]
+        is_target = row["is_protected"] and size == 7
+        assert row["guardrail"] == (0.05 if is_target else None)
+        page = "fairness" if row["is_protected"] else "calibration"
+        assert row["runbook"] == ("docs/own.md" if is_target else f"docs/runbooks/{page}.md")
+        if row["is_protected"]:
+            groups = [group_figures(own, end, size, plan=plan) for plan in plans]
+            rates = [g["tpr"][0] / g["tpr"][1] for g in groups if g["count"] >= 50]
+            if row["gap"] is not None:
+                assert row["gap_metric"] == "equal_opportunity_difference"
+                assert row["gap"] == pytest.approx(max(rates) - min(rates))
+                if is_target:
+                    assert row["is_breached"] == (row["gap_lower"] > 0.05)
+            else:
+                assert len(rates) < 2
+        if figures["count"] < 50:
+            assert row["data_status"] == "insufficient_data"
+            continue
+        hits, positives = figures["tpr"]
+        assert row["true_positive_rate"] == pytest.approx(hits / positives)
+        assert row["ece"] == pytest.approx(figures["ece"], abs=1e-6)
+        assert row["selection_rate"] == pytest.approx(figures["selection_rate"])
+        before = group_figures(own, end - timedelta(days=size), size, **where)
+        if before["count"] < 50:
+            assert row["true_positive_rate_change"] is None
+            continue
+        change = hits / positives - before["tpr"][0] / before["tpr"][1]
+        assert row["true_positive_rate_change"] == pytest.approx(change)
+        now, then = wilson_interval(hits, positives), wilson_interval(*before["tpr"])
+        upper = change + np.hypot(now[1] - hits / positives, hits / positives - change - then[0])
+        if upper < 0:
+            assert row["trend"] == "worse"
+        trends.add(row["trend"])
+    assert len(rows) >= 20
+    assert "steady" in trends
+    assert {row["data_status"] for row in rows} == {"ok", "insufficient_data"}
+    current = [row["is_current"] for row in rows]
+    assert current == sorted(current, reverse=True)
+
+
 def test_a_full_refresh_says_the_same(case):
     warehouse, _ = case
-    query = "from ml_monitoring.release_comparison order by all"
-    before = warehouse.query(query)
-    assert len(before) > 300
+    tables = "release_comparison", "fairness_calibration_board"
+    before = [warehouse.query(f"from ml_monitoring.{table} order by all") for table in tables]
+    assert len(before[0]) > 300
     build(warehouse, "--full-refresh")
-    assert warehouse.query(query) == before
+    after = [warehouse.query(f"from ml_monitoring.{table} order by all") for table in tables]
+    assert after == before
 
 
 def test_a_release_that_is_taken_back_leaves_no_rows(case):
