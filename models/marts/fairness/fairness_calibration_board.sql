@@ -69,32 +69,32 @@ gaps as (
 
 changes as (
     select
-        groups.*,
-        newest.is_current,
+        grouped.*,
         {% for name in ['ece', 'true_positive_rate'] %}
-        groups.{{ name }} - before.{{ name }} as {{ name }}_change,
+        grouped.{{ name }} - earlier.{{ name }} as {{ name }}_change,
         -- The interval of a difference from those of both (Newcombe, 1998).
-        groups.{{ name }} - before.{{ name }} - sqrt(
-            power(groups.{{ name }} - groups.{{ name }}_lower, 2)
-            + power(before.{{ name }}_upper - before.{{ name }}, 2)
+        grouped.{{ name }} - earlier.{{ name }} - sqrt(
+            power(grouped.{{ name }} - grouped.{{ name }}_lower, 2)
+            + power(earlier.{{ name }}_upper - earlier.{{ name }}, 2)
         ) as {{ name }}_change_lower,
-        groups.{{ name }} - before.{{ name }} + sqrt(
-            power(groups.{{ name }}_upper - groups.{{ name }}, 2)
-            + power(before.{{ name }} - before.{{ name }}_lower, 2)
-        ) as {{ name }}_change_upper{{ ',' if not loop.last }}
+        grouped.{{ name }} - earlier.{{ name }} + sqrt(
+            power(grouped.{{ name }}_upper - grouped.{{ name }}, 2)
+            + power(earlier.{{ name }} - earlier.{{ name }}_lower, 2)
+        ) as {{ name }}_change_upper,
         {% endfor %}
-    from windows as groups
+        newest.is_current
+    from windows as grouped
     inner join newest using (model_name, model_version, role, window_size, window_end)
-    left join windows as before
+    left join windows as earlier
         on
-            groups.model_name = before.model_name
-            and groups.model_version = before.model_version
-            and groups.role = before.role
-            and groups.slice_key = before.slice_key
-            and groups.slice_value = before.slice_value
-            and groups.window_size = before.window_size
-            and groups.window_start = before.window_end
-    where groups.slice_key <> 'all'
+            grouped.model_name = earlier.model_name
+            and grouped.model_version = earlier.model_version
+            and grouped.role = earlier.role
+            and grouped.slice_key = earlier.slice_key
+            and grouped.slice_value = earlier.slice_value
+            and grouped.window_size = earlier.window_size
+            and grouped.window_start = earlier.window_end
+    where grouped.slice_key <> 'all'
 ),
 
 judged as (
