@@ -201,16 +201,26 @@ def rate_of(
     design effect.
     """
     estimate = weighted_mean(weight, day, count, successes, successes, n_days=n_days)
-    size = rate(np.sum(weight * count) ** 2, np.sum(weight**2 * count))
+    size = kish_size(weight, count)
 
     def bounds(effect: float) -> tuple[float, float]:
-        p = min(max(estimate.value, 0.0), 1.0)
-        by_variance = rate(p * (1 - p), estimate.variance)
-        trials = np.fmin(size, np.where(by_variance > 0, by_variance, np.nan)) / effect
-        lower, upper = wilson_interval(np.minimum(p * trials, trials), trials)
-        return float(lower), float(upper)
+        return share_bounds(estimate.value, estimate.variance, size, effect)
 
     return Measured(estimate, bounds if np.isfinite(estimate.value) else NOTHING.bounds)
+
+
+def kish_size(weight: np.ndarray, count: np.ndarray) -> float:
+    """Give Kish's effective number of weighted members, (sum of w)² / (sum of w²)."""
+    return float(rate(np.sum(weight * count) ** 2, np.sum(weight**2 * count)))
+
+
+def share_bounds(share: float, variance: float, size: float, effect: float) -> tuple[float, float]:
+    """Wilson's bounds of a share, of the effective number of members; see ``rate_of``."""
+    p = min(max(share, 0.0), 1.0)
+    by_variance = rate(p * (1 - p), variance)
+    trials = np.fmin(size, np.where(by_variance > 0, by_variance, np.nan)) / effect
+    lower, upper = wilson_interval(np.minimum(p * trials, trials), trials)
+    return float(lower), float(upper)
 
 
 def auc_of(
@@ -381,13 +391,19 @@ def quantile_of(
     Returns
     -------
     Measured
-        The bounds are the quantiles at q plus and minus Z standard errors of the share of
-        members under the quantile (Woodruff, JASA 1952).
+        The bounds are NaN where fewer than one member is beyond them: the largest latency of few
+        is far too low.
+
+    Notes
+    -----
+    The bounds are the quantiles at the bounds of the share of members under the quantile
+    (Woodruff, JASA 1952), with Wilson's for the share, as ``rate_of`` has them.
     """
     filled = weight > 0
     weight, day, number, count = weight[filled], day[filled], number[filled], count[filled]
     if not count.sum():
         return NOTHING
+    size = kish_size(weight, count)
     bins, place = np.unique(number, return_inverse=True)
     histogram = np.bincount(place, weight * count)
     value = float(weighted_quantile(bins, histogram, np.array(q)))
@@ -400,10 +416,10 @@ def quantile_of(
     estimate = Estimate(value, of_share.variance, of_share.days, of_share.n_days)
 
     def bounds(effect: float) -> tuple[float, float]:
-        reach = Z * np.sqrt(effect * of_share.variance)
-        if not np.isfinite(reach):
+        shares = share_bounds(q, of_share.variance, size, effect)
+        if not size * min(shares[0], 1 - shares[1]) >= 1:
             return np.nan, np.nan
-        lower, upper = weighted_quantile(bins, histogram, np.array([q - reach, q + reach]))
+        lower, upper = weighted_quantile(bins, histogram, np.array(shares))
         return min(float(lower), value), max(float(upper), value)
 
     return Measured(estimate, bounds)
