@@ -15,6 +15,7 @@
     ref('estimated_performance'), ref('feature_integrity'),
     ref('shadow_comparison'), ref('shadow_disagreements'), ref('launch_criteria'),
     ref('root_cause_contributions'),
+    ref('release_comparison'), ref('fairness_calibration_board'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
     and node.resource_type == 'model' and node.access == 'public' %}

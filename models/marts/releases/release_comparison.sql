@@ -1,0 +1,33 @@
+-- Grain: one model_name, model_version that followed another one, role, slice, closed window of
+-- whole days after the release, released_at, metric and label_view.
+select
+    {{ shared_keys()[:6] | join(',\n    ') }},
+    window_start::timestamp as window_start,
+    window_end::timestamp as window_end,
+    previous_version,
+    released_at,
+    previous_start::timestamp as previous_start,
+    previous_end::timestamp as previous_end,
+    metric,
+    label_view,
+    previous_value,
+    value,
+    difference,
+    relative_change,
+    comparable_previous_value,
+    adjusted_value,
+    adjusted_difference,
+    adjusted_relative_change,
+    lower,
+    upper,
+    is_flagged,
+    mix_slice_keys,
+    mix_coverage,
+    design_effect,
+    previous_sample_count,
+    sample_count,
+    previous_day_count,
+    day_count,
+    adjusted_status,
+    data_status
+from {{ ref('int_release_comparison') }}
