@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from landing import (
     STREAMED_COLUMNS,
     FileReport,
     Shape,
+    as_json,
     complete_lines,
     event_shape,
     recent_files,
@@ -161,6 +163,6 @@ def test_streaming_reads_no_features():
 )
 def test_objects_become_json(values, expected):
     """Whatever a struct or map of Parquet holds, as JSON text of the same length."""
-    found = landing.as_json(values)
+    found = as_json(values)
     assert found.type == pa.string()
     assert [None if text is None else json.loads(text) for text in found.to_pylist()] == expected
