@@ -106,7 +106,9 @@ MEASURES = {
     "requests": Measure(
         "ingestion_gap", "{now} arrived", "requests an hour", direction=-1, relative_floor=0.1
     ),
-    "labels": Measure("label_delay", "{now} arrived", "labels an hour", direction=-1, relative_floor=0.1),
+    "labels": Measure(
+        "label_delay", "{now} arrived", "labels an hour", direction=-1, relative_floor=0.1
+    ),
     "label_corrections": Measure("label_corrections", "{now} of the labels", floor=0.01),
     "null_rate": Measure("null_rate", "missing in {now} of the predictions", floor=0.005,
                          is_daily=True),
