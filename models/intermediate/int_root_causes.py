@@ -1,0 +1,19 @@
+"""Grain: one alert_id, contribution_kind, slice_key and slice_value of an alert whose metric can be
+split among slices.
+"""
+
+from root_cause_tables import root_cause_table
+
+
+def model(dbt, session):
+    dbt.config(materialized="table")
+    alerts = dbt.ref("int_root_cause_windows").order("alert_id").to_arrow_table().to_pylist()
+    relations = {
+        "service_hours": dbt.ref("int_service_hours"),
+        "pair_hours": dbt.ref("int_pair_hours"),
+        "labelled_days": dbt.ref("int_labelled_days"),
+        "labelled_pairs": dbt.ref("int_labelled_pairs"),
+        "score_edges": dbt.ref("int_score_edges"),
+        "settings": dbt.ref("int_settings"),
+    }
+    return session.from_arrow(root_cause_table(session, alerts, relations))

@@ -1,0 +1,30 @@
+-- Grain: one alert_id, contribution_kind, slice_key and slice_value: of each alert that has fired and
+-- whose metric can be split, the slices of its model and the pairs of them.
+select
+    {{ shared_keys() | join(',\n    ') }},
+    alert_id,
+    alert_name,
+    metric,
+    contribution_kind,
+    reference_start,
+    reference_end,
+    current_start,
+    current_end,
+    reference_value,
+    value,
+    change,
+    reference_share,
+    share,
+    reference_slice_value,
+    slice_metric_value,
+    mix_effect,
+    within_effect,
+    contribution,
+    contribution_share,
+    contribution_rank,
+    change_without,
+    zscore,
+    cause_rank,
+    is_distinct,
+    data_status
+from {{ ref('int_root_causes') }}
