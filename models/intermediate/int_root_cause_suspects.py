@@ -9,6 +9,7 @@ def model(dbt, session):
     counts = dbt.ref("int_suspect_counts")
     deployments = dbt.ref("stg_deployments")
     importances = dbt.ref("int_feature_importances")
+    contributions = dbt.ref("root_cause_contributions")
     # DuckDB finds them here by the names of the variables.
     tables = [
         session.sql("select * from alerts order by alert_id"),
@@ -19,6 +20,11 @@ def model(dbt, session):
         """),
         session.sql("select * from deployments where problem is null order by all"),
         session.sql("select * from importances where data_status = 'ok' order by all"),
+        session.sql("""
+            select * from contributions
+            where contribution_kind = 'slice' and data_status = 'ok' and is_distinct
+            order by all
+        """),
     ]
     rows = [table.to_arrow_table().to_pylist() for table in tables]
-    return session.from_arrow(suspects_table(*rows, contributions=[]))
+    return session.from_arrow(suspects_table(*rows))
