@@ -17,6 +17,8 @@ from suspects import LEAST_SENSITIVITY, OTHER_FEATURE, Comparison, beyond
 UNIT = 1 << 20
 # A release is thought of for a day; half of it after six hours.
 RELEASE_HOURS, HALF_LIFE_HOURS = 24.0, 6.0
+# What another version in another role can do, such as one that goes shadow to the live one.
+OTHER_ROLE = 0.2
 SUSPECTS = pa.schema(
     [
         *[
@@ -186,7 +188,15 @@ def suspects_table(
             *deployment_suspects(alert, deployments),
             *slice_suspects(alert, slices[alert["alert_id"]]),
         ]
-        found.sort(key=lambda row: (-row["score"], row["suspect_kind"], row["suspect"]))
+        # Of what is no suspect, the nearest to being one first.
+        found.sort(
+            key=lambda row: (
+                -row["score"],
+                -row.pop("deviations", 0.0),
+                row["suspect_kind"],
+                row["suspect"],
+            )
+        )
         for place, row in enumerate(found, 1):
             runbook = RUNBOOKS[row["suspect_kind"]]
             row |= {
@@ -244,6 +254,7 @@ def counted_suspects(
             "started_at": began_at(based, measure, now, comparison),
             "evidence": evidence(measure, now, comparison, one.detail, len(based.denominators) - 1),
             "score": round(comparison.score * factor, 6),
+            "deviations": comparison.deviations,
         }
         key = (measure.kind, suspect)
         if key not in best or (row["score"], row["evidence"]) > (
@@ -345,6 +356,9 @@ def deployment_suspects(
             ):
                 continue
             hours = max((alert["event_from"] - moment) / timedelta(hours=1), 0.0)
+            is_near = "all" in (alert["role"], alert["model_version"]) or (
+                row["role"] == alert["role"] or row["model_version"] == alert["model_version"]
+            )
             side = "before" if moment <= alert["started_at"] else "after"
             gap = abs(alert["started_at"] - moment) / timedelta(hours=1)
             rows.append(
@@ -358,6 +372,7 @@ def deployment_suspects(
                     " breach",
                     "score": round(
                         suspects.weight(alert["metric"], "deployment")
+                        * (1.0 if is_near else OTHER_ROLE)
                         * 0.5 ** (hours / HALF_LIFE_HOURS),
                         6,
                     ),
