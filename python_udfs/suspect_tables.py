@@ -347,10 +347,12 @@ def deployment_suspects(
 ) -> list[dict[str, Any]]:
     """Give the versions that began or ended while the metric broke, or up to a day before."""
     rows = []
+    deployments = [row for row in deployments if row["model_name"] == alert["model_name"]]
+    begun = {(row["role"], row["deployed_from"]) for row in deployments}
     for row in deployments:
-        if row["model_name"] != alert["model_name"]:
-            continue
-        for moment, verb in ((row["deployed_from"], "went"), (row["deployed_to"], "ended being")):
+        # Where another takes over, its beginning says it all.
+        ended = None if (row["role"], row["deployed_to"]) in begun else row["deployed_to"]
+        for moment, verb in ((row["deployed_from"], "went"), (ended, "ended being")):
             if moment is None or not (
                 alert["event_from"] - timedelta(hours=RELEASE_HOURS) < moment <= alert["event_to"]
             ):

@@ -230,5 +230,5 @@ def proportion_error(successes: float, trials: float, now_trials: float) -> floa
 
     Not 0 where nothing was counted before: one more success and failure are taken for granted.
     """
-    p = (successes + 1) / (trials + 2)
+    p = min((successes + 1) / (trials + 2), 1.0)
     return float(np.sqrt(p * (1 - p) / now_trials)) if now_trials > 0 else np.nan

@@ -96,7 +96,8 @@ def incident_report(incident: Incident) -> str:
 
 def metric_report(rows: list[dict[str, Any]], *, metric: str, title: str, windows: str) -> str:
     """Write the contributions to the change of any metric between two windows."""
-    return f"# {escape(metric)} of {escape(title)}\n\n{escape(windows)}\n\n{contributions_text(rows)}\n"
+    head = f"# {escape(metric)} of {escape(title)}\n\n{escape(windows)}"
+    return f"{head}\n\n{contributions_text(rows)}\n"
 
 
 def timeline(incident: Incident) -> list[tuple[datetime, str]]:
