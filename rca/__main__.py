@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rca import PACKAGE_DIR, RcaError
 from rca.incidents import has_begun, incidents_text, ranked_incidents, read_truth
+from rca.markdown import plain
 from rca.reading import (
     Database,
     newest_alerts,
@@ -140,7 +141,7 @@ def listed_alerts(database: Database) -> str:
     lines = [
         f"{row['alert_id']}  {row['started_at']:%Y-%m-%d %H:%M}  {row['state']:<8}"
         f"  {row['alert_name']} ({row['model_name']} {row['model_version']})"
-        + (f": {row['suspect_kind']} {row['suspect']}" if row["suspect"] else "")
+        + (f": {row['suspect_kind']} {plain(row['suspect'])}" if row["suspect"] else "")
         for row in alerts
     ]
     return "\n".join([*lines, "", "A report of one: make rca ALERT=" + alerts[0]["alert_id"]])

@@ -16,15 +16,19 @@ ESCAPED = "\\`*[]#~"
 LOOSE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 
 
-def escape(value: Any) -> str:
-    """Write a value so that Markdown shows it as it is, on one line; nothing for None."""
+def plain(value: Any) -> str:
+    """Write a value on one line, without what cannot be seen; nothing for None."""
     if value is None:
         return ""
     # Characters that end a line or cannot be seen would change what is around them.
     text = "".join(char if char.isprintable() else " " for char in str(value))
     text = " ".join(text.split())
-    if len(text) > LONGEST:
-        text = text[: LONGEST - 1] + "…"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def escape(value: Any) -> str:
+    """Write a value so that Markdown shows it as it is, on one line; nothing for None."""
+    text = plain(value)
     text = "".join(ENTITIES.get(char, f"\\{char}" if char in ESCAPED else char) for char in text)
     text = LOOSE_UNDERSCORE.sub(r"\\_", text)
     # An address would become a link.

@@ -81,7 +81,8 @@ def test_proportion_error(trials, successes):
     ("metric", "family"),
     [
         ("latency_p95_ms", "latency"), ("inference_time_p50_ms", "latency"),
-        ("slow_rate", "latency"), ("error_rate", "errors"), ("requests_vs_week_before", "traffic"), ("psi", "inputs"),
+        ("slow_rate", "latency"), ("error_rate", "errors"),
+        ("requests_vs_week_before", "traffic"), ("psi", "inputs"),
         ("request_count", "traffic"), ("label_delay_p95_hours", "label feed"),
         ("label_correction_rate", "label corrections"), ("roc_auc", "performance"),
         ("cost_of_errors", "performance"), ("latency", "performance"),
