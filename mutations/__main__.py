@@ -32,6 +32,7 @@ MODULES = (
     "performance",
     "recalibration",
     "regression",
+    "root_causes",
     "score_bins",
     "slice_changes",
     "windows",

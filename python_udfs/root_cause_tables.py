@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,33 +10,34 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import performance
 import root_causes
 from arrow_tables import table_of
 from intervals import rate
 from latency import bin_values
-from performance_tables import LOG_LOSS_SQUARE_UNIT, UNIT
-from root_causes import Members
+from performance_tables import UNIT
+from root_cause_metrics import (
+    HOMES,
+    LABEL_COUNTS,
+    LABEL_SUMS,
+    METRICS,
+    Metric,
+    Sums,
+    classes,
+)
 
-# What is read of summaries of slices and of pairs of them.
-SERVICE_COUNTS = ("request_count", "error_count", "latency_count", "judged_count", "slow_count")
-LABEL_COUNTS = (
-    "labeled_count",
-    "positive_count",
-    "true_positive_count",
-    "false_positive_count",
-    "true_negative_count",
-    "false_negative_count",
-)
-LABEL_SUMS = (
-    "score_sum",
-    "variance_sum",
-    "squared_error_sum",
-    "squared_error_square_sum",
-    "log_loss_sum",
-    "log_loss_square_sum",
-)
 SIDES = ("reference", "current")
+DAY = timedelta(days=1)
+# What the relations of a question are called, and the models that they are.
+RELATIONS = {
+    "service_hours": "int_service_hours",
+    "pair_hours": "int_pair_hours",
+    "labelled_days": "int_labelled_days",
+    "labelled_pairs": "int_labelled_pairs",
+    "coverage_days": "int_label_coverage_days",
+    "correction_hours": "int_correction_hours",
+    "score_edges": "int_score_edges",
+    "settings": "int_settings",
+}
 CONTRIBUTIONS = pa.schema(
     [
         *[pa.field(name, pa.string()) for name in ("model_name", "model_version", "role")],
@@ -87,186 +88,20 @@ ROOT_CAUSES = pa.schema(
     ]
 )
 
-Sums = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is made of sums of slices, which have the two sides along their first axis.
-
-    Attributes
-    ----------
-    is_labelled : bool
-        Whether it is of labelled predictions, counted by the day; else of requests, by the hour.
-    value : function of Sums to ndarray of float, shape (2, n_slices)
-    members : function of Sums of slices, and of the model, to list of Members
-    size : function of Sums to ndarray of float, shape (2, n_slices)
-        How many members a slice has.
-    is_of_classes : bool
-        Whether it needs members of both classes.
-    """
-
-    is_labelled: bool
-    value: Callable[[Sums], np.ndarray]
-    members: Callable[[Sums, Sums], list[Members]]
-    size: Callable[[Sums], np.ndarray]
-    is_of_classes: bool = False
-
-
-def _ratio(total: Iterable[str], count: Iterable[str], *, is_labelled: bool) -> Metric:
-    def sums(names: Iterable[str], of: Sums) -> np.ndarray:
-        # Of labels by score bin, the last of them of predictions without a score.
-        found = sum(of[name] for name in names)
-        return found.sum(axis=-1) if is_labelled else found
-
-    def members(of: Sums, _: Sums) -> list[Members]:
-        counted = sums(total, of).astype(float)
-        return [Members(sums(count, of).astype(float), counted, counted)]
-
-    return Metric(
-        is_labelled,
-        lambda of: rate(sums(total, of).astype(float), sums(count, of)),
-        members,
-        lambda of: sums(count, of).astype(float),
-    )
-
-
-def _mean(
-    total: Callable[[Sums], np.ndarray],
-    squares: Callable[[Sums], np.ndarray],
-    reach: float = 1.0,
-) -> Metric:
-    """Give the mean of something over predictions with a score."""
-
-    def count(of: Sums) -> np.ndarray:
-        return of["labeled_count"][..., :-1].sum(axis=-1).astype(float)
-
-    return Metric(
-        True,
-        lambda of: rate(total(of), count(of)),
-        lambda of, _: [Members(count(of), total(of), squares(of), reach)],
-        count,
-    )
-
-
-def _latency_mean(of: Sums) -> Members:
-    return Members(
-        of["latency_count"].astype(float),
-        of["latency_sum"],
-        # Of what stands for each bin: it says how far chance reaches, and is in no mean.
-        (of["histogram"] * of["bin_value"] ** 2).sum(axis=-1),
-        float(of["bin_value"].max()),
-    )
-
-
-def _percentile(percent: int) -> Metric:
-    def value(of: Sums) -> np.ndarray:
-        position = root_causes.quantile_bins(of["histogram"], percent)
-        return np.where(position < 0, np.nan, np.append(of["bin_value"], np.nan)[position])
-
-    def members(of: Sums, whole: Sums) -> list[Members]:
-        scores = root_causes.quantile_scores(whole["histogram"][:, 0], of["bin_value"], percent)
-        return [root_causes.scored(of["histogram"], scores)]
-
-    return Metric(False, value, members, lambda of: of["histogram"].sum(axis=-1).astype(float))
-
-
-def _classes(of: Sums) -> tuple[np.ndarray, np.ndarray]:
-    positives = of["positive_count"][..., :-1]
-    return of["labeled_count"][..., :-1] - positives, positives
-
-
-def _auc_members(of: Sums, whole: Sums) -> list[Members]:
-    negatives, positives = _classes(of)
-    scores = root_causes.auc_scores(*(part[:, 0] for part in _classes(whole)))
-    return [
-        root_causes.scored(counts, of_class, 0.5)
-        for counts, of_class in zip((positives, negatives), scores, strict=True)
-    ]
-
-
-def _gaps(of: Sums) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of score less label by calibration bin, and how many predictions have a score."""
-    gap = of["score_sum"][..., :-1] - of["positive_count"][..., :-1]
-    return _by_calibration_bin(gap, of), of["labeled_count"][..., :-1].sum(axis=-1).astype(float)
-
-
-def _by_calibration_bin(values: np.ndarray, of: Sums) -> np.ndarray:
-    starts = np.flatnonzero(np.diff(of["calibration_bin"], prepend=-1))
-    return np.add.reduceat(values, starts, axis=-1)
-
-
-def _ece(of: Sums) -> np.ndarray:
-    gap, count = _gaps(of)
-    return rate(np.abs(gap).sum(axis=-1), count)
-
-
-def _ece_members(of: Sums, whole: Sums) -> list[Members]:
-    gap, count = _gaps(of)
-    whole_gap, whole_count = _gaps(whole)
-    slope = root_causes.ece_scores(rate(whole_gap, whole_count[..., None])[:, 0])
-    squares = _by_calibration_bin(of["squared_error_sum"][..., :-1], of)
-    totals = (gap * slope).sum(axis=-1), (squares * slope**2).sum(axis=-1)
-    return [Members(count, *totals, reach=2.0)]
-
-
-def _summed(name: str, unit: float = 1.0) -> Callable[[Sums], np.ndarray]:
-    return lambda of: of[name][..., :-1].sum(axis=-1) * unit
-
-
-_TP, _FP, _TN, _FN = LABEL_COUNTS[2:]
-METRICS = {
-    "error_rate": _ratio(["error_count"], ["request_count"], is_labelled=False),
-    "slow_rate": _ratio(["slow_count"], ["judged_count"], is_labelled=False),
-    "latency_mean_ms": Metric(
-        False,
-        lambda of: rate(of["latency_sum"], of["latency_count"]),
-        lambda of, _: [_latency_mean(of)],
-        lambda of: of["latency_count"].astype(float),
-    ),
-    "latency_p50_ms": _percentile(50),
-    "latency_p95_ms": _percentile(95),
-    "latency_p99_ms": _percentile(99),
-    "positive_rate": _ratio(["positive_count"], ["labeled_count"], is_labelled=True),
-    "accuracy": _ratio([_TP, _TN], [_TP, _FP, _TN, _FN], is_labelled=True),
-    "precision": _ratio([_TP], [_TP, _FP], is_labelled=True),
-    "recall": _ratio([_TP], [_TP, _FN], is_labelled=True),
-    "true_positive_rate": _ratio([_TP], [_TP, _FN], is_labelled=True),
-    "false_positive_rate": _ratio([_FP], [_FP, _TN], is_labelled=True),
-    "selection_rate": _ratio([_TP, _FP], [_TP, _FP, _TN, _FN], is_labelled=True),
-    "brier_score": _mean(_summed("squared_error_sum"), _summed("squared_error_square_sum")),
-    "log_loss": _mean(
-        # The loss of one prediction may be any.
-        _summed("log_loss_sum"),
-        _summed("log_loss_square_sum", LOG_LOSS_SQUARE_UNIT),
-        reach=0.0,
-    ),
-    # The square of a score is the score less what fixed sums of variances hold.
-    "mean_score": _mean(
-        _summed("score_sum"), lambda of: _summed("score_sum")(of) - _summed("variance_sum")(of)
-    ),
-    "roc_auc": Metric(
-        True,
-        lambda of: performance.roc_auc(*_classes(of)),
-        _auc_members,
-        lambda of: of["labeled_count"][..., :-1].sum(axis=-1).astype(float),
-        is_of_classes=True,
-    ),
-    "ece": Metric(True, _ece, _ece_members, lambda of: _gaps(of)[1]),
-}
-
 
 @dataclass(frozen=True)
 class Question:
-    """Why is a metric of a model other in one window than in another?
+    """What is asked: why a metric of a model is other in one window than in another.
 
     Attributes
     ----------
     model_name, model_version, role, metric : str
     reference, current : tuple of datetime
-        [start, end), UTC: whole hours of services, whole days of labels.
+        [start, end), UTC: whole hours or days.
+    reference_role : str
+        That of the reference; ``all`` for any.
     is_same_hours : bool
-        Whether the reference is only of the hours of the day that ``current`` has. Of services.
+        Whether the reference is only of the hours of the day that ``current`` has.
     """
 
     model_name: str
@@ -275,7 +110,8 @@ class Question:
     metric: str
     reference: tuple[datetime, datetime]
     current: tuple[datetime, datetime]
-    is_same_hours: bool = False
+    reference_role: str
+    is_same_hours: bool
 
 
 def contributions(
@@ -288,6 +124,7 @@ def contributions(
     reference: tuple[datetime, datetime],
     current: tuple[datetime, datetime],
     relations: Mapping[str, Any],
+    reference_role: str | None = None,
     is_same_hours: bool = False,
 ) -> pa.Table:
     """Split the change of any metric between any two windows among slices and pairs of them.
@@ -297,13 +134,16 @@ def contributions(
     connection : DuckDB connection
         Or a session of a Python model: what has ``sql``.
     model_name, model_version, role, metric : str
+        As an alert has them; the metric is one of ``METRICS``.
     reference, current : tuple of datetime
-        [start, end), UTC and naive: whole hours of services, whole days of labels.
+        [start, end), UTC and naive: whole hours of services and corrections, whole days of labels
+        and their coverage. Labels count as they were known after the grace of each window.
     relations : mapping of str to relation or str
-        ``service_hours``, ``pair_hours``, ``labelled_days``, ``labelled_pairs``, ``score_edges``
-        and ``settings``: relations of the connection, or names of them.
+        Relations of the connection, or names of them: ``RELATIONS`` says of which models.
+    reference_role : str, optional
+        The role in the reference, ``all`` for any. By default that of now.
     is_same_hours : bool
-        Whether the reference is only of the hours of the day that ``current`` has. Of services.
+        Whether the reference is only of the hours of the day that ``current`` has. Of hours.
 
     Returns
     -------
@@ -316,7 +156,10 @@ def contributions(
     ValueError
         If the metric cannot be decomposed, or a window is empty or not of whole hours or days.
     """
-    question = Question(model_name, model_version, role, metric, reference, current, is_same_hours)
+    question = Question(
+        model_name, model_version, role, metric, reference, current,
+        reference_role or role, is_same_hours,
+    )  # fmt: skip
     (table,) = answers(connection, [question], relations)
     return table
 
@@ -343,6 +186,8 @@ def root_cause_table(
         Question(
             *(row[name] for name in ("model_name", "model_version", "role", "metric")),
             *((row[f"{side}_start"], row[f"{side}_end"]) for side in SIDES),
+            # The baseline of a version may be of the time when it was a shadow.
+            reference_role=row["role"] if HOMES[METRICS[row["metric"]].home].step < DAY else "all",
             is_same_hours=True,
         )
         for row in chosen
@@ -371,19 +216,11 @@ def answers(
     (settings,) = found["settings"].to_arrow_table().to_pylist()
     bins = dict(found["score_edges"].project("grid, calibration_bins").fetchall())
     tables: dict[int, pa.Table] = {}
-    for is_labelled, read in ((False, _read_services), (True, _read_labels)):
-        asked = [
-            number
-            for number, question in enumerate(questions)
-            if METRICS[question.metric].is_labelled == is_labelled
-        ]
-        if not asked:
-            continue
-        rows = read(connection, {n: questions[n] for n in asked}, found)
-        for number in asked:
-            tables[number] = _answer(
-                questions[number], rows.get(number, []), bins=bins, settings=settings
-            )
+    for home in HOMES:
+        asked = {n: q for n, q in enumerate(questions) if METRICS[q.metric].home == home}
+        rows = _read(connection, home, asked, found) if asked else {}
+        for number, question in asked.items():
+            tables[number] = _answer(question, rows.get(number, []), bins=bins, settings=settings)
     return [tables[number] for number in range(len(questions))]
 
 
@@ -392,35 +229,34 @@ def _validate(question: Question) -> None:
         raise ValueError(
             f"{question.metric} cannot be split among slices; these can: {', '.join(METRICS)}"
         )
-    step = timedelta(days=1) if METRICS[question.metric].is_labelled else timedelta(hours=1)
+    step = HOMES[METRICS[question.metric].home].step
     for side in SIDES:
         start, end = getattr(question, side)
         if start >= end:
             raise ValueError(f"the {side} must end after it starts, got {start} to {end}")
         if any((moment - datetime(1970, 1, 1)) % step for moment in (start, end)):
-            unit = "days" if step.days else "hours"
+            unit = "hours" if step < DAY else "days"
             raise ValueError(f"{question.metric} needs whole {unit}, got {start} to {end}")
 
 
 def _spans(questions: dict[int, Question], step: timedelta) -> pa.Table:
-    """Each hour or day of each side of each question."""
+    """Give each hour or day of each side of each question."""
     rows = []
     for number, question in questions.items():
         hours = {moment.hour for moment in _moments(question.current, step)}
         for side, window in enumerate((question.reference, question.current)):
-            # Labels count as they were known after the grace of the window, as alerts have them.
+            role = question.role if side else question.reference_role
             rows += [
-                (number, side, question.model_name, question.model_version,
-                 # The baseline of a version may be of the time when it was a shadow.
-                 None if step.days and side == 0 else question.role, moment, window[1])
+                # Labels count as they were known after the grace of the window, as in alerts.
+                (number, side, question.model_name, question.model_version, role, moment, window[1])
                 for moment in _moments(window, step)
-                if side or step.days or not question.is_same_hours or moment.hour in hours
-            ]  # fmt: skip
+                if side or not question.is_same_hours or moment.hour in hours
+            ]
     names = ("question", "side", "model_name", "model_version", "role", "moment", "known_by")
     kinds = (pa.int64(), pa.int64(), *[pa.string()] * 3, *[pa.timestamp("us")] * 2)
+    columns = zip(*rows, strict=True)
     return pa.table(
-        [pa.array(column, kind) for column, kind in zip(zip(*rows), kinds, strict=True)],  # noqa: B905
-        names=names,
+        [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names=names
     )
 
 
@@ -430,9 +266,7 @@ def _moments(window: tuple[datetime, datetime], step: timedelta) -> list[datetim
 
 
 def _within(column: str, questions: dict[int, Question]) -> str:
-    """Give the condition that a moment is in one of the windows, as constants that DuckDB pushes
-    down to the events.
-    """
+    """Give a condition by constants, which DuckDB pushes down to the events."""
     windows = {w for question in questions.values() for w in (question.reference, question.current)}
     return " or ".join(
         f"({column} >= timestamp '{start}' and {column} < timestamp '{end}')"
@@ -441,36 +275,42 @@ def _within(column: str, questions: dict[int, Question]) -> str:
 
 
 # The names of a pair's sides; a slice has none.
-_PAIR = "first_key, first_value, second_key, second_value"
-_NO_PAIR = ", ".join(f"null::varchar as {name.strip()}" for name in _PAIR.split(","))
+PAIR = ("first_key", "first_value", "second_key", "second_value")
+_SLICE = f"question, side, slice_key, slice_value, {', '.join(PAIR)}"
 
 
-def _read_services(
-    connection: Any, questions: dict[int, Question], relations: Mapping[str, Any]
+def _read(
+    connection: Any, home: str, questions: dict[int, Question], relations: Mapping[str, Any]
 ) -> dict[int, list[dict[str, Any]]]:
-    """Counts and histograms of latencies, by question: a row for each side and slice or pair."""
-    spans = _spans(questions, timedelta(hours=1))  # noqa: F841
-    service_hours, pair_hours = relations["service_hours"], relations["pair_hours"]  # noqa: F841
-    columns = """model_name, model_version, role, slice_key, slice_value, event_hour,
-        request_count, error_count, latency_count, slow_count, latency_sum, latency_histogram"""
-    condition = _within("event_hour", questions)
-    hours = f"""
-        select spans.question, spans.side, hours.*
+    """Read sums by question: a row for each side and slice or pair."""
+    source = HOMES[home]
+    spans = _spans(questions, source.step)  # noqa: F841
+    # DuckDB finds these by the names of the variables.
+    slices = relations[source.relations[0]]  # noqa: F841
+    has_pairs = len(source.relations) > 1
+    pairs = relations[source.relations[-1]]  # noqa: F841
+    condition = _within(source.moment, questions)
+    moments = f"""
+        select spans.question, spans.side, spans.known_by, moments.*
         from (
-            select {columns}, {_NO_PAIR} from service_hours where {condition}
-            union all
-            select {columns}, {_PAIR} from pair_hours where {condition}
-        ) as hours
+            select * from slices where {condition}
+            {f"union all by name select * from pairs where {condition}" if has_pairs else ""}
+        ) as moments
         inner join spans
-            on hours.event_hour = spans.moment and hours.model_name = spans.model_name
-            and hours.model_version = spans.model_version and hours.role = spans.role
+            on moments.{source.moment} = spans.moment and moments.model_name = spans.model_name
+            and moments.model_version = spans.model_version
+            and (spans.role = 'all' or moments.role = spans.role)
     """
-    table = connection.sql(f"""
-        with hours as materialized ({hours}),
+    return _by_question(connection.sql(_QUERIES[home](moments)).to_arrow_table())
+
+
+def _service_query(moments: str) -> str:
+    return f"""
+        with moments as materialized ({moments}),
 
         counts as (
             select
-                question, side, slice_key, slice_value, {_PAIR},
+                {_SLICE},
                 sum(request_count)::bigint as request_count,
                 sum(error_count)::bigint as error_count,
                 sum(latency_count)::bigint as latency_count,
@@ -478,29 +318,22 @@ def _read_services(
                     as judged_count,
                 coalesce(sum(slow_count), 0)::bigint as slow_count,
                 coalesce(sum(latency_sum), 0)::double as latency_sum
-            from hours
+            from moments
             group by all
         ),
 
         entries as (
-            select
-                question, side, slice_key, slice_value, {_PAIR},
-                unnest(map_entries(latency_histogram), recursive := true)
-            from hours
+            select {_SLICE}, unnest(map_entries(latency_histogram), recursive := true)
+            from moments
         ),
 
         bins as (
-            select
-                question, side, slice_key, slice_value, {_PAIR},
-                key as bin, sum(value)::bigint as bin_count
-            from entries
-            group by all
+            select {_SLICE}, key as bin, sum(value)::bigint as bin_count from entries group by all
         ),
 
         histograms as (
             select
-                question, side, slice_key, slice_value, {_PAIR},
-                list(bin order by bin) as bins, list(bin_count order by bin) as bin_counts
+                {_SLICE}, list(bin order by bin) as bins, list(bin_count order by bin) as bin_counts
             from bins
             group by all
         )
@@ -513,49 +346,56 @@ def _read_services(
             and counts.slice_value = histograms.slice_value
             and counts.first_value is not distinct from histograms.first_value
             and counts.second_value is not distinct from histograms.second_value
-    """).to_arrow_table()
-    return _by_question(table)
+    """
 
 
-def _read_labels(
-    connection: Any, questions: dict[int, Question], relations: Mapping[str, Any]
-) -> dict[int, list[dict[str, Any]]]:
-    """Labelled predictions by score bin, by question: a row for each side and slice or pair."""
-    spans = _spans(questions, timedelta(days=1))  # noqa: F841
-    labelled_days, labelled_pairs = relations["labelled_days"], relations["labelled_pairs"]  # noqa: F841
-    columns = f"""model_name, model_version, role, slice_key, slice_value, event_date, known_on,
-        replaced_on, score_bin, {", ".join(LABEL_COUNTS + LABEL_SUMS)}"""
-    condition = _within("event_date", questions)
+def _label_query(moments: str) -> str:
     sums = LABEL_COUNTS + LABEL_SUMS
-    table = connection.sql(f"""
+    return f"""
         with bins as (
             select
-                spans.question, spans.side, slice_key, slice_value, {_PAIR},
-                coalesce(score_bin, -1) as bin,
+                {_SLICE}, coalesce(score_bin, -1) as bin,
                 {", ".join(f"sum({name})::bigint as {name}" for name in sums)}
-            from (
-                select {columns}, {_NO_PAIR} from labelled_days where {condition}
-                union all
-                select {columns}, {_PAIR} from labelled_pairs where {condition}
-            ) as days
-            inner join spans
-                on days.event_date = spans.moment and days.model_name = spans.model_name
-                and days.model_version = spans.model_version
-                and days.role = coalesce(spans.role, days.role)
-            where
-                days.known_on <= spans.known_by
-                and (days.replaced_on is null or days.replaced_on > spans.known_by)
+            from ({moments})
+            where known_on <= known_by and (replaced_on is null or replaced_on > known_by)
             group by all
         )
 
         select
-            question, side, slice_key, slice_value, {_PAIR},
-            list(bin order by bin) as bins,
+            {_SLICE}, list(bin order by bin) as bins,
             {", ".join(f"list({name} order by bin) as {name}" for name in sums)}
         from bins
         group by all
-    """).to_arrow_table()
-    return _by_question(table)
+    """
+
+
+def _coverage_query(moments: str) -> str:
+    return f"""
+        select
+            {_SLICE}, sum(prediction_count)::bigint as prediction_count,
+            coalesce(sum(labeled_count) filter (where known_on <= known_by), 0)::bigint
+                as labeled_count
+        from (select *, {", ".join(f"null::varchar as {name}" for name in PAIR)} from ({moments}))
+        group by all
+    """
+
+
+def _correction_query(moments: str) -> str:
+    return f"""
+        select
+            {_SLICE}, sum(label_count)::bigint as label_count,
+            sum(corrected_label_count)::bigint as corrected_label_count
+        from ({moments})
+        group by all
+    """
+
+
+_QUERIES = {
+    "services": _service_query,
+    "labels": _label_query,
+    "coverage": _coverage_query,
+    "corrections": _correction_query,
+}
 
 
 def _by_question(table: pa.Table) -> dict[int, list[dict[str, Any]]]:
@@ -593,7 +433,7 @@ def _answer(
     settings: dict[str, Any],
 ) -> pa.Table:
     metric = METRICS[question.metric]
-    slices = _slices(rows, metric.is_labelled, bins)
+    slices = _slices(rows, metric.home, bins)
     value, size = metric.value(slices.whole)[:, 0], metric.size(slices.whole)[:, 0]
     status = _status(metric, slices.whole, value, size, settings)
     about = {
@@ -632,7 +472,9 @@ def _answer(
     for group in groups:
         order = group[np.lexsort((group, -np.abs(contribution[group])))]
         contribution_rank[order] = np.arange(1, len(group) + 1)
-    _, zscore, cause_rank = root_causes.cause_ranks(parts, wholes, slices.sides, change)
+    _, zscore, cause_rank, is_distinct = root_causes.cause_ranks(
+        parts, wholes, slices.sides, change
+    )
     own, share = metric.value(slices.sums), rate(metric.size(slices.sums), size[:, None])
     rest = metric.value(
         {
@@ -659,7 +501,7 @@ def _answer(
             "zscore": zscore,
             "contribution_rank": contribution_rank,
             "cause_rank": cause_rank,
-            "is_distinct": root_causes.distinct(zscore, change),
+            "is_distinct": is_distinct,
         },
         question,
         n,
@@ -685,10 +527,10 @@ def _status(
     for side, missing in ((1, "no_data"), (0, "no_baseline")):
         if not size[side]:
             return missing
-    if metric.is_labelled and size.min() < settings["min_samples"]:
+    if metric.home == "labels" and size.min() < settings["min_samples"]:
         return "insufficient_data"
     if metric.is_of_classes:
-        least = min(part.sum(axis=-1).min() for part in _classes(whole))
+        least = min(part.sum(axis=-1).min() for part in classes(whole))
         if least < settings["min_samples_per_class"]:
             return "insufficient_data" if least else "single_class"
     return "ok" if not np.isnan(value).any() else "not_estimable"
@@ -698,8 +540,8 @@ def _status(
 _CONSTANTS = ("bin_value", "calibration_bin")
 
 
-def _slices(rows: list[dict[str, Any]], is_labelled: bool, bins: dict[str, list[int]]) -> Slices:
-    count = "labeled_count" if is_labelled else "request_count"
+def _slices(rows: list[dict[str, Any]], home: str, bins: dict[str, list[int]]) -> Slices:
+    count = HOMES[home].counts[0]
     totals: dict[tuple, np.ndarray] = {}
     for row in rows:
         kind = (row["first_key"] is not None, row["slice_key"])
@@ -716,9 +558,7 @@ def _slices(rows: list[dict[str, Any]], is_labelled: bool, bins: dict[str, list[
     }
     found: dict[tuple, dict[int, dict[str, Any]]] = {}
     for row in rows:
-        sides = tuple(
-            row[name] for name in ("first_key", "first_value", "second_key", "second_value")
-        )
+        sides = tuple(row[name] for name in PAIR)
         if is_part[(sides[0] is not None, row["slice_key"])]:
             about = (sides[0] is not None, row["slice_key"], row["slice_value"], sides)
             found.setdefault(about, {})[row["side"]] = row
@@ -732,10 +572,8 @@ def _slices(rows: list[dict[str, Any]], is_labelled: bool, bins: dict[str, list[
             seen.add((is_pair, key, value))
             kept.append((is_pair, key, value, of))
             sides.append(ends)
-    n_bins, constants = _grid(rows, is_labelled, bins["coarse"])
-    read = _label_sums if is_labelled else _service_sums
-    sums = read([found[key] for key in kept], n_bins, constants)
-    # All slices of one key are the model; of a model without slices, all that is asked is its value.
+    sums = _sums(home, [found[key] for key in kept], rows, bins["coarse"])
+    # All slices of one key are the model. Of a model without slices there is its value alone.
     first = [n for n, key in enumerate(kept) if not key[0] and key[1] == kept[0][1]]
     if first:
         whole = {
@@ -743,11 +581,10 @@ def _slices(rows: list[dict[str, Any]], is_labelled: bool, bins: dict[str, list[
             for name, part in sums.items()
         }
     else:
-        n_bins, constants = _grid(rows, is_labelled, bins["fine"])
-        alone: dict[int, dict[str, Any]] = {
+        alone = {
             row["side"]: row for row in rows if row["slice_key"] == "all" and not row["first_key"]
         }
-        whole = read([alone], n_bins, constants)
+        whole = _sums(home, [alone], rows, bins["fine"])
     return Slices(
         [(key, value) for _, key, value, _ in kept],
         np.array(sides, np.int64).reshape(-1, 2),
@@ -756,39 +593,42 @@ def _slices(rows: list[dict[str, Any]], is_labelled: bool, bins: dict[str, list[
     )
 
 
-def _grid(
-    rows: list[dict[str, Any]], is_labelled: bool, calibration_bins: list[int]
-) -> tuple[np.ndarray, Sums]:
-    """Give the bins there are, and what is known of them."""
-    if is_labelled:
-        # Those of scores, and one for predictions without any.
-        grid = np.append(np.arange(len(calibration_bins)), -1)
-        return grid, {"calibration_bin": np.array(calibration_bins)}
-    filled = [row["bins"] for row in rows if row["bins"]]
-    grid = np.unique(np.concatenate([*filled, [0]])).astype(np.int64)
-    return grid, {"bin_value": bin_values(grid)}
-
-
-def _service_sums(
-    found: list[dict[int, dict[str, Any]]], grid: np.ndarray, constants: Sums
+def _sums(
+    home: str,
+    found: list[dict[int, dict[str, Any]]],
+    rows: list[dict[str, Any]],
+    calibration_bins: list[int],
 ) -> Sums:
-    sums: Sums = {name: np.zeros((2, len(found)), np.int64) for name in SERVICE_COUNTS}
-    sums["latency_sum"] = np.zeros((2, len(found)))
-    sums["histogram"] = np.zeros((2, len(found), len(grid)), np.int64)
+    """Lay out the rows of some slices, by side, as arrays; a side without a row is 0."""
+    if home == "labels":
+        return _label_sums(found, calibration_bins)
+    names = HOMES[home].counts
+    sums: Sums = {name: np.zeros((2, len(found)), np.int64) for name in names}
     for number, of_sides in enumerate(found):
         for side, row in of_sides.items():
-            for name in SERVICE_COUNTS:
+            for name in names:
                 sums[name][side, number] = row[name]
+    return sums | (_latency_sums(found, rows) if home == "services" else {})
+
+
+def _latency_sums(found: list[dict[int, dict[str, Any]]], rows: list[dict[str, Any]]) -> Sums:
+    filled = [row["bins"] for row in rows if row["bins"]]
+    grid = np.unique(np.concatenate([*filled, [0]])).astype(np.int64)
+    latency_sum = np.zeros((2, len(found)))
+    histogram = np.zeros((2, len(found), len(grid)), np.int64)
+    for number, of_sides in enumerate(found):
+        for side, row in of_sides.items():
             # The macro latency_unit: 2^-20 ms.
-            sums["latency_sum"][side, number] = row["latency_sum"] * 2.0**-20
+            latency_sum[side, number] = row["latency_sum"] * 2.0**-20
             if row["bins"]:
                 places = np.searchsorted(grid, row["bins"])
-                sums["histogram"][side, number, places] = row["bin_counts"]
-    return sums | constants
+                histogram[side, number, places] = row["bin_counts"]
+    return {"latency_sum": latency_sum, "histogram": histogram, "bin_value": bin_values(grid)}
 
 
-def _label_sums(found: list[dict[int, dict[str, Any]]], grid: np.ndarray, constants: Sums) -> Sums:
-    shape = (2, len(found), len(grid))
+def _label_sums(found: list[dict[int, dict[str, Any]]], calibration_bins: list[int]) -> Sums:
+    # Bins of scores, and one for predictions without any.
+    shape = (2, len(found), len(calibration_bins) + 1)
     sums: Sums = {name: np.zeros(shape, np.int64) for name in LABEL_COUNTS}
     sums |= {name: np.zeros(shape) for name in LABEL_SUMS}
     for number, of_sides in enumerate(found):
@@ -798,4 +638,4 @@ def _label_sums(found: list[dict[int, dict[str, Any]]], grid: np.ndarray, consta
                 sums[name][side, number, places] = row[name]
             for name in LABEL_SUMS:
                 sums[name][side, number, places] = np.array(row[name], float) * UNIT
-    return sums | constants
+    return sums | {"calibration_bin": np.array(calibration_bins)}

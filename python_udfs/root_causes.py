@@ -20,8 +20,10 @@ import performance
 from intervals import rate
 from slice_changes import contributions
 
-# How many standard errors a pair's change has to differ from that of the rest of either side.
+# How far beyond chance, as a z-score, a pair has to differ from the rest of either side.
 PAIR_MARGIN = 3.0
+# What part of the change has to go with a slice for it to be a cause.
+LEAST_PART = 0.1
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,8 @@ def explained(parts: list[Members], wholes: list[Members]) -> tuple[np.ndarray, 
     alike: nearly all that varies is what has changed.) Members are taken to be independent.
 
     Where few members could make a change c of the pull, z = c / sqrt(v) would take one rare member
-    of a tiny slice for a discovery. So 2 log LR = 2 v / b² h(b c / v), h(u) = (1 + u) ln(1 + u) - u,
-    where b is the most that one member can do: Bennett's bound (JASA 1962), which for rare events
+    of a tiny slice for a discovery. So z² = 2 v / b² h(b c / v), where h(u) = (1 + u) ln(1 + u) - u
+    and b is the most that one member can do: Bennett's bound (JASA 1962), which for rare events
     is that of Poisson counts, and c² / v where b c is small beside v.
     """
     change, variance, most = 0.0, 0.0, 0.0
@@ -286,7 +288,7 @@ def explained(parts: list[Members], wholes: list[Members]) -> tuple[np.ndarray, 
 
 def cause_ranks(
     parts: list[Members], wholes: list[Members], sides: np.ndarray, change: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rank slices and pairs of slices by how well each alone explains the change of the whole.
 
     Parameters
@@ -306,6 +308,9 @@ def cause_ranks(
         From ``explained``, taken out of the model.
     rank : ndarray of int, shape (n_slices,)
         From 1; of equals the first in the arrays comes first.
+    is_distinct : ndarray of bool, shape (n_slices,)
+        Whether a slice is a cause by itself: it takes ``LEAST_PART`` of the change with it, beyond
+        chance at a level of 5 % for all slices together (Bonferroni).
 
     Notes
     -----
@@ -314,8 +319,9 @@ def cause_ranks(
     Statistics 1997). A slice that holds the true one, or overlaps it, or is a part of it, has a
     smaller z: members without a change dilute it, or some with one are in the rest. A contribution
     would not tell: large slices have large ones. A pair is a candidate only if it differs from what
-    is left of either side, by ``PAIR_MARGIN`` standard errors: else that slice says the same in
-    fewer words. What has pulled against the change comes after what has pulled with it.
+    is left of either side, by ``PAIR_MARGIN``: else that slice says the same in fewer words. What
+    takes less than ``LEAST_PART`` of the change with it, or has pulled against it, is behind what
+    takes more: in an outage of all, a slice may differ for certain in what does not matter.
     """
     found, zscore = explained(parts, wholes)
     direction = np.sign(change)
@@ -328,27 +334,9 @@ def cause_ranks(
         # Where nothing is left of a side, the pair is that side.
         least[is_pair] = np.minimum(least[is_pair], np.nan_to_num(beside * direction))
     toward = np.where(np.isnan(zscore), -np.inf, zscore * direction)
-    order = np.lexsort((np.arange(len(zscore)), -toward, least < PAIR_MARGIN))
+    has_part = np.nan_to_num(found * direction) >= LEAST_PART * abs(change)
+    order = np.lexsort((np.arange(len(zscore)), -toward, ~has_part, least < PAIR_MARGIN))
     rank = np.empty(len(zscore), np.int64)
     rank[order] = np.arange(1, len(zscore) + 1)
-    return found, zscore, rank
-
-
-def distinct(zscore: np.ndarray, change: float, *, level: float = 0.05) -> np.ndarray:
-    """Whether a slice has changed the metric beyond chance, and in the direction of its change.
-
-    Parameters
-    ----------
-    zscore : ndarray of float, shape (n_slices,)
-        Of all slices and pairs that were looked at.
-    change : float
-        Of the whole.
-    level : float
-        In (0, 1): how often any of them may be found where none has changed (Bonferroni).
-
-    Returns
-    -------
-    ndarray of bool, shape (n_slices,)
-    """
-    least = -ndtri(level / 2 / max(len(zscore), 1))
-    return np.nan_to_num(zscore * np.sign(change)) >= least
+    level = 0.05 / (2 * max(len(zscore), 1))
+    return found, zscore, rank, has_part & (toward >= -ndtri(level))

@@ -56,7 +56,7 @@ paired as (
             when score is not null
                 then len(list_filter(edges, lambda edge: edge < score))
         end as score_bin,
-        unnest(pairs, recursive := true)
+        unnest(pairs, recursive := true) -- noqa: AL03
     from labelled
     where replaced_on is null or replaced_on > known_on
 )

@@ -1,6 +1,6 @@
 -- Grain: one alert that has fired, of a metric of services or of labels: the window in which it was
 -- worst, and the two windows whose difference is to be explained.
-{% set service = service_metrics() %}
+{% set service = service_metrics() + metrics_of(['label_corrections']) %}
 {% set labelled = labelled_metrics() %}
 
 with

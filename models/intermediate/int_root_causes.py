@@ -13,6 +13,8 @@ def model(dbt, session):
         "pair_hours": dbt.ref("int_pair_hours"),
         "labelled_days": dbt.ref("int_labelled_days"),
         "labelled_pairs": dbt.ref("int_labelled_pairs"),
+        "coverage_days": dbt.ref("int_label_coverage_days"),
+        "correction_hours": dbt.ref("int_correction_hours"),
         "score_edges": dbt.ref("int_score_edges"),
         "settings": dbt.ref("int_settings"),
     }

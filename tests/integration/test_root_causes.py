@@ -16,7 +16,7 @@ from tests.integration.warehouse import MODEL, RULE, Warehouse, event, label
 
 START, END = datetime(2024, 1, 8), datetime(2024, 1, 26)
 BASELINE_END = datetime(2024, 1, 12)
-GRACE = timedelta(hours=48)
+GRACE, SKEW = timedelta(hours=48), timedelta(minutes=60)
 PRO = "o'pro <b> x"
 RULES = [
     {"alert_name": "errors", "metric": "error_rate", "threshold": "0.08", "min_requests": "10"},
@@ -24,6 +24,8 @@ RULES = [
      "slice_key": "country"},
     {"alert_name": "auc", "metric": "roc_auc", "comparator": "<", "threshold": "0.83",
      "window_size": "3d", "min_requests": "100"},
+    {"alert_name": "corrections", "metric": "label_correction_rate", "role": "all",
+     "threshold": "0.2"},
     {"alert_name": "traffic", "metric": "request_count", "comparator": ">", "threshold": "5"},
 ]  # fmt: skip
 VARS = {
@@ -76,6 +78,20 @@ def make_records(seed: int) -> list[dict]:
     return found
 
 
+def corrections(records: list[dict]) -> list[tuple]:
+    """Most labels of one plan of one day are turned over, long after."""
+    chosen = [
+        part
+        for part in records
+        if part["plan"] == PRO and part["ts"].day == 13 and part["status"] == 200
+    ][:40]
+    at = hour(24, 5)
+    return [
+        (part["request_id"], 1 - part["label"], at + timedelta(minutes=number))
+        for number, part in enumerate(chosen)
+    ]
+
+
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     warehouse = Warehouse(tmp_path_factory.mktemp("causes"), VARS)
@@ -105,6 +121,10 @@ def case(tmp_path_factory):
             )
             for part in records
             if part["status"] == 200
+        ]
+        + [
+            label(request_id, label=value, labeled_at=f"{at.isoformat()}Z")
+            for request_id, value, at in corrections(records)
         ],
     )
     warehouse.own("alert_rules", RULE, RULES)
@@ -129,6 +149,7 @@ PLANTED = [
     ("errors", hour(17, 12), ("slice", "plan", PRO)),
     ("slowness", hour(19, 8), ("slice_pair", "plan x country", f"{PRO} x fr")),
     ("auc", hour(21, 0), ("slice", "country", "fr")),
+    ("corrections", hour(24, 5), ("slice", "plan", PRO)),
 ]
 
 
@@ -303,6 +324,27 @@ def test_contributions_to_auc_are_those_of_the_records(case):
     compare(of_alert, found, weight=0.5)
 
 
+def test_contributions_to_a_correction_rate_are_those_of_the_records(case):
+    _, records, rows = case
+    of_alert = explained(rows, "corrections", hour(24, 5))
+    row = of_alert.iloc[0]
+    assert (row.current_start, row.current_end) == (hour(24, 5), hour(24, 6))
+    by_id = {r["request_id"]: r for r in records}
+    lines = [(r["labeled_at"], r, 0.0) for r in records if r["status"] == 200]
+    lines += [(at, by_id[name], 1.0) for name, _, at in corrections(records)]
+    before, now = (
+        [
+            (list(slices_of(r)), score)
+            for at, r, score in lines
+            if at.hour == 5 and start <= at < start + timedelta(days=days)
+        ]
+        for start, days in ((hour(17, 5), 7), (hour(24, 5), 1))
+    )
+    wholes, found = split([before, now])
+    assert (row.reference_value, row.value) == pytest.approx(wholes, abs=1e-12)
+    compare(of_alert, found)
+
+
 def test_all_splits_add_up(case):
     rows = case[2][case[2].data_status == "ok"]
     for _, part in rows.groupby(["alert_id", "contribution_kind", "slice_key"]):
@@ -315,19 +357,13 @@ def test_all_splits_add_up(case):
 
 # --- Any metric and two windows ----------------------------------------------------------------
 
-NAMES = {
-    "service_hours": "int_service_hours",
-    "pair_hours": "int_pair_hours",
-    "labelled_days": "int_labelled_days",
-    "labelled_pairs": "int_labelled_pairs",
-    "score_edges": "int_score_edges",
-    "settings": "int_settings",
-}
-
 
 @pytest.fixture(scope="module")
 def ask(case):
-    relations = {name: f"ml_monitoring_internal.{table}" for name, table in NAMES.items()}
+    relations = {
+        name: f"ml_monitoring_internal.{table}"
+        for name, table in root_cause_tables.RELATIONS.items()
+    }
 
     def answer(metric, reference, current, **more):
         with duckdb.connect(str(case[0].database), read_only=True) as connection:
@@ -397,6 +433,29 @@ def test_any_metric_of_labels_can_be_asked_about(case, ask, metric):
     for key in ("plan", "country", "plan x country"):
         total = sum(part["contribution"] for part in found if part["slice_key"] == key)
         assert total == pytest.approx(found[0]["change"], abs=1e-9)
+
+
+def test_coverage_can_be_asked_about_by_slice(case, ask):
+    windows = (START, START + timedelta(days=7)), (hour(23, 0), END)
+    found = ask("label_coverage", *windows)
+    members = [
+        [
+            (
+                [name for name in slices_of(r) if name[0] == "slice"],
+                float(r["labeled_at"] <= min(end + GRACE, END + SKEW)),
+            )
+            for r in case[1]
+            if start <= r["ts"] < end and r["status"] == 200
+        ]
+        for start, end in windows
+    ]
+    wholes, expected = split(members)
+    assert len(found) == len(expected)
+    for part in found:
+        assert (part["reference_value"], part["value"]) == pytest.approx(wholes, abs=1e-12)
+        _, _, within, mix = expected[("slice", part["slice_key"], part["slice_value"])]
+        assert part["within_effect"] == pytest.approx(within, abs=1e-9)
+        assert part["mix_effect"] == pytest.approx(mix, abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", ["latency_mean_ms", "slow_rate", "latency_p50_ms"])

@@ -1,5 +1,5 @@
--- Grain: one alert_id, contribution_kind, slice_key and slice_value: of each alert that has fired and
--- whose metric can be split, the slices of its model and the pairs of them.
+-- Grain: one alert_id, contribution_kind, slice_key and slice_value: the slices, and pairs of them,
+-- of each alert that has fired and whose metric can be split.
 select
     {{ shared_keys() | join(',\n    ') }},
     alert_id,
