@@ -49,8 +49,10 @@
 
 {# What the configuration says of how much a model depends on its features, where it does. #}
 {% macro given_importances() %}
+    {# First of all it is validated. #}
+    {% do ml_monitoring.monitored_models() %}
     {% set found = [] %}
-    {% for model in var('monitored_models', []) %}
+    {% for model in var('monitored_models') %}
         {% for feature in model.features if 'importance' in feature %}
             {% do found.append({'model': model.name, 'feature': feature.name,
                                 'importance': feature.importance}) %}
