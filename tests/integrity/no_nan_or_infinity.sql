@@ -14,7 +14,7 @@
     ref('label_view_changes'), ref('slice_changes'),
     ref('estimated_performance'),
     ref('alerts'), ref('alert_board'), ref('recalibration_plan'), ref('feature_integrity'),
-    ref('root_cause_contributions'),
+    ref('root_cause_contributions'), ref('root_cause_suspects'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'
     and node.resource_type == 'model' and node.access == 'public' %}
