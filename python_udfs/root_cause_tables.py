@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,8 +75,8 @@ CONTRIBUTIONS = pa.schema(
         pa.field("data_status", pa.string()),
     ]
 )
-# The columns of an alert that a row of int_root_causes begins with.
-ALERT = ("window_size", "window_start", "window_end", "alert_id", "alert_name")
+# What a row of int_root_causes has of its alert.
+ALERT = ("window_size", "window_start", "window_end", "alert_id", "alert_name", "revision")
 ROOT_CAUSES = pa.schema(
     [
         *[CONTRIBUTIONS.field(name) for name in CONTRIBUTIONS.names[:5]],
@@ -85,6 +86,7 @@ ROOT_CAUSES = pa.schema(
         pa.field("alert_id", pa.string()),
         pa.field("alert_name", pa.string()),
         *[CONTRIBUTIONS.field(name) for name in CONTRIBUTIONS.names[5:]],
+        pa.field("revision", pa.uint64()),
     ]
 )
 
@@ -435,7 +437,7 @@ def _answer(
     metric = METRICS[question.metric]
     slices = _slices(rows, metric.home, bins)
     value, size = metric.value(slices.whole)[:, 0], metric.size(slices.whole)[:, 0]
-    status = _status(metric, slices.whole, value, size, settings)
+    status = _status(metric, slices.whole, size, settings)
     about = {
         "model_name": question.model_name,
         "model_version": question.model_version,
@@ -521,9 +523,7 @@ def _table(columns: dict[str, Any], question: Question, size: int) -> pa.Table:
     return table_of(columns, CONTRIBUTIONS, size)
 
 
-def _status(
-    metric: Metric, whole: Sums, value: np.ndarray, size: np.ndarray, settings: dict[str, Any]
-) -> str:
+def _status(metric: Metric, whole: Sums, size: np.ndarray, settings: dict[str, Any]) -> str:
     for side, missing in ((1, "no_data"), (0, "no_baseline")):
         if not size[side]:
             return missing
@@ -533,7 +533,7 @@ def _status(
         least = min(part.sum(axis=-1).min() for part in classes(whole))
         if least < settings["min_samples_per_class"]:
             return "insufficient_data" if least else "single_class"
-    return "ok" if not np.isnan(value).any() else "not_estimable"
+    return "ok"
 
 
 # What does not differ between slices.
@@ -562,14 +562,15 @@ def _slices(rows: list[dict[str, Any]], home: str, bins: dict[str, list[int]]) -
         if is_part[(sides[0] is not None, row["slice_key"])]:
             about = (sides[0] is not None, row["slice_key"], row["slice_value"], sides)
             found.setdefault(about, {})[row["side"]] = row
-    # Two pairs can have one name only where values have " x " in them: the first stands for both.
     about = sorted(found, key=lambda a: (a[0], a[1], a[2], tuple(part or "" for part in a[3])))
+    names = Counter(key[:3] for key in about)
+    # Two pairs have one name only where values have " x " in them: nobody could tell them apart.
+    unclear = {key for (_, key, _), times in names.items() if times > 1}
     position = {(key, value): n for n, (is_pair, key, value, _) in enumerate(about) if not is_pair}
-    kept, sides, seen = [], [], set()
+    kept, sides = [], []
     for is_pair, key, value, of in about:
         ends = (position.get(of[:2], -1), position.get(of[2:], -1)) if is_pair else (-1, -1)
-        if (is_pair, key, value) not in seen and (not is_pair or min(ends) >= 0):
-            seen.add((is_pair, key, value))
+        if not is_pair or (min(ends) >= 0 and key not in unclear):
             kept.append((is_pair, key, value, of))
             sides.append(ends)
     sums = _sums(home, [found[key] for key in kept], rows, bins["coarse"])

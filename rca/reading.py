@@ -11,17 +11,9 @@ from typing import Any
 import duckdb
 
 from rca import RcaError
+from root_cause_tables import RELATIONS, contributions
 
 Row = dict[str, Any]
-# What part 1's function reads, by the name that it has there.
-RELATIONS = {
-    "service_hours": "int_service_hours",
-    "pair_hours": "int_pair_hours",
-    "labelled_days": "int_labelled_days",
-    "labelled_pairs": "int_labelled_pairs",
-    "score_edges": "int_score_edges",
-    "settings": "int_settings",
-}
 
 
 class Database:
@@ -271,8 +263,6 @@ def read_contributions(
     RcaError
         If there is no such model version, or the metric cannot be split.
     """
-    from root_cause_tables import contributions
-
     versions = database.rows(
         """
         select distinct model_name, model_version, role from {internal}.int_service_hours

@@ -1,6 +1,8 @@
 -- Grain: one alert that has fired, of a metric of services or of labels: the window in which it was
 -- worst, and the two windows whose difference is to be explained.
-{% set service = service_metrics() + metrics_of(['label_corrections']) %}
+{{ config(meta={'settings': ['min_samples', 'min_samples_per_class', 'calibration_bins']}) }}
+{% set service = service_metrics() %}
+{% set corrections = metrics_of(['label_corrections']) %}
 {% set labelled = labelled_metrics() %}
 
 with
@@ -11,7 +13,7 @@ firing as (
     where
         state <> 'pending'
         and feature is null
-        and metric in ({{ text_literals(service + labelled) }})
+        and metric in ({{ text_literals(service + corrections + labelled) }})
 ),
 
 breaches as (
@@ -68,34 +70,91 @@ periods as (
             periods.model_name = models.model_name
             and periods.baseline_version = models.baseline_version
     where periods.kind = 'score'
+),
+
+compared as (
+    select
+        windows.model_name,
+        windows.model_version,
+        windows.role,
+        windows.window_size,
+        windows.worst_start as window_start,
+        windows.worst_end as window_end,
+        windows.alert_id,
+        windows.alert_name,
+        windows.metric,
+        case
+            when windows.is_labelled then 'labels'
+            when windows.metric in ({{ text_literals(service) }}) then 'services'
+            else 'corrections'
+        end as home,
+        windows.current_start,
+        windows.current_end,
+        -- The days of its baseline, where that is over; else as many days as those of the window
+        -- before it. Of services the same hours of the seven days before: nights are not like days.
+        case
+            when not windows.is_labelled then windows.current_start - interval '7 days'
+            when windows.current_start >= periods.baseline_end
+                then periods.baseline_start::timestamp
+            else windows.current_start - (windows.current_end - windows.current_start)
+        end as reference_start,
+        case
+            when windows.is_labelled and windows.current_start >= periods.baseline_end
+                then periods.baseline_end::timestamp
+            else windows.current_start
+        end as reference_end
+    from current_windows as windows
+    left join periods
+        on
+            windows.model_name = periods.model_name
+            and windows.model_version = periods.model_version
+),
+
+-- What the two times hold: events by the hour, labels by the day or by the hour that they came in.
+moments as (
+    select
+        event_hour as moment,
+        'services' as home,
+        revision
+    from {{ ref('int_event_hours') }}
+    union all
+    select
+        event_date::timestamp as moment,
+        'labels' as home,
+        revision
+    from {{ ref('int_label_dates') }}
+    union all
+    select
+        label_hour as moment,
+        'corrections' as home,
+        {{ hash64(['model_name', 'file_path', 'label_count', 'corrected_count']) }} as revision
+    from {{ ref('int_label_file_hours') }}
+    where label_hour is not null
+),
+
+contents as (
+    select
+        compared.alert_id,
+        {{ fingerprint(hash64(['moments.moment', 'moments.revision'])) }} as revision
+    from compared
+    inner join moments
+        on
+            compared.home = moments.home
+            and compared.reference_start <= moments.moment
+            and compared.current_end > moments.moment
+            and (
+                compared.reference_end > moments.moment
+                or compared.current_start <= moments.moment
+            )
+    group by compared.alert_id
 )
 
 select
-    windows.model_name,
-    windows.model_version,
-    windows.role,
-    windows.window_size,
-    windows.worst_start as window_start,
-    windows.worst_end as window_end,
-    windows.alert_id,
-    windows.alert_name,
-    windows.metric,
-    windows.current_start,
-    windows.current_end,
-    -- The days of its baseline, where that is over; else as many days as those of the window before
-    -- it. Of services the same hours of the seven days before: nights are not like days.
-    case
-        when not windows.is_labelled then windows.current_start - interval '7 days'
-        when windows.current_start >= periods.baseline_end then periods.baseline_start::timestamp
-        else windows.current_start - (windows.current_end - windows.current_start)
-    end as reference_start,
-    case
-        when windows.is_labelled and windows.current_start >= periods.baseline_end
-            then periods.baseline_end::timestamp
-        else windows.current_start
-    end as reference_end
-from current_windows as windows
-left join periods
-    on
-        windows.model_name = periods.model_name
-        and windows.model_version = periods.model_version
+    compared.* exclude (home), -- noqa: RF02
+    {{ revision_of(hash64([
+        'compared.window_start', 'compared.window_end', 'compared.current_start',
+        'compared.current_end', 'compared.reference_start', 'compared.reference_end',
+        'contents.revision',
+    ])) }} as revision
+from compared
+left join contents on compared.alert_id = contents.alert_id

@@ -6,8 +6,15 @@ from root_cause_tables import root_cause_table
 
 
 def model(dbt, session):
-    dbt.config(materialized="table")
-    alerts = dbt.ref("int_root_cause_windows").order("alert_id").to_arrow_table().to_pylist()
+    dbt.config(materialized="incremental", incremental_strategy="append")
+    windows = dbt.ref("int_root_cause_windows")
+    held = str(dbt.this) if dbt.is_incremental else "windows where false"
+    # DuckDB finds `windows` here by the name of the variable.
+    alerts = session.sql(f"""
+        select * from windows
+        where alert_id not in (select alert_id from {held})
+        order by alert_id
+    """).to_arrow_table()
     relations = {
         "service_hours": dbt.ref("int_service_hours"),
         "pair_hours": dbt.ref("int_pair_hours"),
@@ -18,4 +25,4 @@ def model(dbt, session):
         "score_edges": dbt.ref("int_score_edges"),
         "settings": dbt.ref("int_settings"),
     }
-    return session.from_arrow(root_cause_table(session, alerts, relations))
+    return session.from_arrow(root_cause_table(session, alerts.to_pylist(), relations))

@@ -495,3 +495,84 @@ def test_questions_that_cannot_be_answered_say_why(ask):
     assert row["data_status"] == "no_data"
     (row,) = ask("roc_auc", window, (END + day, END + 2 * day))
     assert row["data_status"] == "no_data"
+
+
+# --- Other models, late files ------------------------------------------------------------------
+
+PLAIN = 'it\'s "plain" <b>'
+OTHERS = {
+    "monitored_models": [
+        {"name": PLAIN, "task": "binary_classification", "features": [],
+         "baseline": {"start": "2024-01-08", "end": "2024-01-12"}},
+        {"name": "price", "task": "regression", "baseline": {"days": 3},
+         "features": [{"name": "age", "type": "numerical"}],
+         "slices": [{"name": "age", "breaks": [30, 60]}, "o'x y"]},
+    ],
+    "as_of": "2024-01-20",
+    "performance_windows_days": [3],
+}  # fmt: skip
+
+
+def request(model: str, number: int, ts: datetime, **fields) -> dict:
+    shown = {"age": number * 7 % 90}
+    return event(
+        f"{model}-{number}",
+        model=model,
+        ts=f"{ts.isoformat()}Z",
+        features=shown if model == "price" else {},
+        attributes={"o'x y": "a; b" if number % 3 else "<i>"} if model == "price" else {},
+        score=...,
+        prediction=1.5 if model == "price" else 0,
+        **fields,
+    )
+
+
+def test_other_models_and_late_files(tmp_path):
+    """A model without slices, one with intervals; a late file changes its alert alone."""
+    warehouse = Warehouse(tmp_path, OTHERS)
+    for model in (PLAIN, "price"):
+        warehouse.write(
+            f"inference_events/{'price' if model == 'price' else 'plain'}.jsonl",
+            [
+                request(model, number, START + timedelta(minutes=5 * number),
+                        status=503 if hour(16, 8) <= START + timedelta(minutes=5 * number)
+                        < hour(16, 10) and number * 7 % 90 >= 60 else 200)
+                for number in range(12 * 24 * 11)
+            ],
+        )  # fmt: skip
+    rules = [
+        {"alert_name": f"errors {n}", "model_name": model, "threshold": "0.1", "severity": "ticket"}
+        for n, model in enumerate((PLAIN, "price"))
+    ]
+    warehouse.own("alert_rules", RULE, rules)
+
+    def rows():
+        build = warehouse.dbt("build", "--exclude-resource-type", "unit_test", "--select",
+                              "+root_cause_contributions")  # fmt: skip
+        assert build.exit_code == 0, build.end
+        found = warehouse.query("from ml_monitoring.root_cause_contributions order by all")
+        columns = warehouse.frame("from ml_monitoring.root_cause_contributions limit 0").columns
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    before = rows()
+    (plain,) = [row for row in before if row["model_name"] == PLAIN]
+    assert (plain["slice_key"], plain["data_status"]) == ("all", "ok")
+    assert plain["change"] > 0.2
+    (first,) = [row for row in before if row["model_name"] == "price" and row["cause_rank"] == 1]
+    assert (first["slice_key"], first["slice_value"]) == ("age", ">= 60")
+    assert {row["slice_key"] for row in before if row["model_name"] == "price"} == {
+        "age", "o'x y", "age x o'x y",
+    }  # fmt: skip
+
+    late = [request("price", 10_000 + n, hour(16, 9), status=503) for n in range(5)]
+    warehouse.write("inference_events/late.jsonl", late)
+    after = rows()
+    assert [row for row in after if row["model_name"] == PLAIN] == [plain]
+    (new,) = [row for row in after if row["model_name"] == "price" and row["cause_rank"] == 1]
+    assert new["value"] > first["value"]
+    assert new["change"] == pytest.approx(
+        sum(row["contribution"] for row in after if row["slice_key"] == "age")
+    )
+
+    warehouse.execute("drop table ml_monitoring_internal.int_root_causes")
+    assert rows() == after

@@ -28,3 +28,5 @@ select
     is_distinct,
     data_status
 from {{ ref('int_root_causes') }}
+-- Those of closed days stay, as long as their alert does.
+where alert_id in (select alerts.alert_id from {{ ref('alerts') }} as alerts)
