@@ -10,28 +10,42 @@ with
 
 stale_hours as (
     {{ stale_keys(ref('int_event_hours'), ['event_hour']) }}
+),
+
+errors as (
+    select
+        events.*,
+        stale_hours.revision
+    from {{ ref('stg_inference_events') }} as events
+    inner join stale_hours on events.event_hour = stale_hours.event_hour
+    where
+        events.status >= 400
+        and {{ is_stale('events.event_hour', ref('int_event_hours'), 'event_hour') }}
+),
+
+failed_calls as (
+    select
+        *,
+        list_filter(
+            {{ json_members('upstream') }},
+            lambda member: coalesce({{ json_number("(member.value -> '$.status')") }} >= 400, false)
+        ) as failed_upstreams
+    from errors
 )
 
 select
-    events.model_name,
-    events.model_version,
-    events.role,
-    events.status,
+    model_name,
+    model_version,
+    role,
+    status,
     -- As far as was logged: a model that never ran took no time.
     case
-        when len(list_filter(
-            {{ json_members('events.upstream') }},
-            lambda member: coalesce({{ json_number("(member.value -> '$.status')") }} >= 400, false)
-        )) > 0 then 'an upstream failed'
-        when events.inference_time_ms is null then 'the model did not run'
+        when len(failed_upstreams) > 0 then 'an upstream failed'
+        when inference_time_ms is null then 'the model did not run'
         else 'the model had run'
-    end as stage,
+    end as error_stage,
     count(*) as error_count,
-    events.event_hour,
-    stale_hours.revision
-from {{ ref('stg_inference_events') }} as events
-inner join stale_hours on events.event_hour = stale_hours.event_hour
-where
-    events.status >= 400
-    and {{ is_stale('events.event_hour', ref('int_event_hours'), 'event_hour') }}
+    event_hour,
+    revision
+from failed_calls
 group by all

@@ -31,10 +31,10 @@ flags as (
 ),
 
 -- An element that is no text stands for itself; lists in lists are not looked into.
-set_flags as (
+flag_lists as (
     select
         * exclude (name, value),
-        unnest(case
+        case
             when json_type(value) = 'ARRAY' then list_transform(
                 json_extract(value, '$[*]'),
                 lambda element: name || ': ' || coalesce(
@@ -42,7 +42,7 @@ set_flags as (
                 )
             )
             else [name]
-        end) as name
+        end as set_flags
     from flags
     where
         not (
@@ -53,8 +53,10 @@ set_flags as (
 
 -- Of a request that names a flag twice one counts.
 distinct_flags as (
-    select distinct *
-    from set_flags
+    select distinct
+        * exclude (set_flags),
+        unnest(set_flags) as flag
+    from flag_lists
 ),
 
 named_flags as (
@@ -62,14 +64,14 @@ named_flags as (
         *,
         dense_rank() over (
             partition by model_name, model_version, role, event_hour
-            order by name_count desc, name asc
+            order by flag_count desc, flag asc
         ) as place
     from (
         select
             *,
             count(*) over (
-                partition by model_name, model_version, role, event_hour, name
-            ) as name_count
+                partition by model_name, model_version, role, event_hour, flag
+            ) as flag_count
         from distinct_flags
     )
 )
@@ -78,7 +80,7 @@ select
     model_name,
     model_version,
     role,
-    case when place <= {{ most_names() }} then name else '(other)' end as flag,
+    case when place <= {{ most_names() }} then flag else '(other)' end as flag,
     count(distinct request_hash) as request_count,
     event_hour,
     revision

@@ -237,7 +237,7 @@ counts as (
 
     select
         hours.alert_id, hours.span, hours.period_number, hours.bin, 'service_errors' as measure,
-        'status ' || counted.status || ', ' || counted.stage as suspect,
+        'status ' || counted.status || ', ' || counted.error_stage as suspect,
         sum(counted.error_count)::hugeint as numerator, null as denominator, null as detail
     from hours
     inner join {{ ref('int_error_hours') }} as counted
