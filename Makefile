@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -38,6 +38,13 @@ summary: $(VENV)/.installed ## Show again what the last build found
 
 notify: $(VENV)/.installed ## Tell who should know: make notify, or make notify DRY_RUN=1
 	@$(BIN)/python python_udfs/notifier.py $(if $(DRY_RUN),--dry-run) $(if $(GIVE_UP_AFTER),--give-up-after $(GIVE_UP_AFTER))
+
+# Without ALERT the newest alerts are listed. METRIC=roc_auc MODEL=m VERSION=v1 FROM=.. TO=.. splits any change.
+rca: $(VENV)/.installed ## Why did it break? A report: make rca ALERT=18514502ee9c7e79
+	@$(BIN)/python -m rca $(if $(ALERT),--alert '$(ALERT)') $(if $(METRIC),--metric '$(METRIC)') \
+		$(if $(MODEL),--model '$(MODEL)') $(if $(VERSION),--model-version '$(VERSION)') $(if $(ROLE),--role '$(ROLE)') \
+		$(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') $(if $(AGAINST_FROM),--against-from '$(AGAINST_FROM)') \
+		$(if $(AGAINST_TO),--against-to '$(AGAINST_TO)') $(if $(DATABASE),--database '$(DATABASE)')
 
 # RULES, TARGETS and INCIDENTS are CSV files; OPTIONS takes any other: python -m backtesting --help
 backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rules.csv FROM=2013-09-01 TO=2013-12-31

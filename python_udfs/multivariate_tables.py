@@ -191,19 +191,23 @@ class Sample:
         return self.take((self.day >= first) & (self.day < stop))
 
     def uniform(self, size: int) -> Sample:
-        """Take at most ``size`` rows, in which each prediction of all days is as likely.
+        """Take at most ``size`` rows, in which each prediction of all days is as likely."""
+        return self.take(self.uniform_rows(size))
+
+    def uniform_rows(self, size: int) -> np.ndarray:
+        """Positions of at most ``size`` rows, in which each prediction of all days is as likely.
 
         A day keeps its smallest hashes. Beyond the largest hash of a full day others of that day
         may be missing, so nothing is taken from there on.
         """
         if not len(self.day):
-            return self
+            return np.arange(0)
         kept = np.bincount(self.source)
         largest = np.zeros(len(kept), np.uint64)
         np.maximum.at(largest, self.source, self.request_hash)
         full = largest[kept >= DAILY_SAMPLE_SIZE]
         until = full.min() if len(full) else np.iinfo(np.uint64).max
-        return self.take(np.flatnonzero(self.request_hash <= until)[:size])
+        return np.flatnonzero(self.request_hash <= until)[:size]
 
 
 def separation_of(baseline: Sample, current: Sample, is_category: np.ndarray) -> Separation:

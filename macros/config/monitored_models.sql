@@ -15,6 +15,11 @@
                 'is_feature': slice.name | lower in feature_names,
             }) %}
         {% endfor %}
+        {# Without importances: no summary depends on them. #}
+        {% set features = [] %}
+        {% for feature in model.features %}
+            {% do features.append({'name': feature.name, 'type': feature.type}) %}
+        {% endfor %}
         {% set intersections = [] %}
         {% for pair in model.get('protected_intersections', []) %}
             {% set parts = [] %}
@@ -32,13 +37,28 @@
             'baseline_definition': ml_monitoring.baseline_definition(model),
             'min_label_coverage': model.get('min_label_coverage', 0.5),
             'label_grace_hours': model.get('label_grace_hours', 48),
-            'features': model.features,
+            'features': features,
             'slices': slices,
             'protected_attributes': model.get('protected_attributes', []),
             'intersections': intersections,
         }) %}
     {% endfor %}
     {{ return(models) }}
+{% endmacro %}
+
+
+{# What the configuration says of how much a model depends on its features, where it does. #}
+{% macro given_importances() %}
+    {# First of all it is validated. #}
+    {% do ml_monitoring.monitored_models() %}
+    {% set found = [] %}
+    {% for model in var('monitored_models') %}
+        {% for feature in model.features if 'importance' in feature %}
+            {% do found.append({'model': model.name, 'feature': feature.name,
+                                'importance': feature.importance}) %}
+        {% endfor %}
+    {% endfor %}
+    {{ return(found) }}
 {% endmacro %}
 
 

@@ -122,10 +122,18 @@ monitored_models:
     {% set feature_types = {} %}
     {% for feature in features %}
         {% if feature is not mapping or 'name' not in feature or feature.get('type') not in types
-              or feature | length != 2 %}
+              or feature | length != (3 if 'importance' in feature else 2) %}
             {% do ml_monitoring.config_error('monitored_models', where ~ 'has the feature `'
                 ~ feature ~ '`; it must be {name: ..., type: ...} with a type of '
-                ~ types | join(', ') ~ '.', example) %}
+                ~ types | join(', ') ~ ', and may have an importance.', example) %}
+        {% endif %}
+        {% set importance = feature.get('importance', 0) %}
+        {% if importance is not number or importance is sameas true or importance is sameas false
+              or not 0 <= importance < 1e300 or ('importance' in feature) != ('importance' in features[0]) %}
+            {% do ml_monitoring.config_error('monitored_models', where ~ 'gives the feature `'
+                ~ feature.name ~ '` the importance `' ~ feature.get('importance') ~ '`; it must be a'
+                ~ ' number from 0 on, and all features of a model have one, or none has.',
+                'features: [{name: plan, type: categorical, importance: 0.4}, ...]') %}
         {% endif %}
         {% do ml_monitoring.validate_field_name(feature.name, where ~ 'has a feature', example) %}
         {% if feature.name | lower == 'score'

@@ -13,7 +13,7 @@
         {% do tasks.update({model.name: model.task}) %}
     {% endfor %}
     {{ return(local_md5(tojson({
-        'version': 4,
+        'version': 5,
         'structs': ml_monitoring.event_structs(),
         'tasks': tasks,
         'relations': [var('inference_events_relation', none), var('labels_relation', none)],

@@ -1,6 +1,6 @@
 -- Grain: one prediction of a sample of those of an event_date, model_name, model_version and role:
--- in which bin each feature is. The sample has the smallest hashes of request_ids, so it does not
--- depend on the order in which events came.
+-- in which bin each feature and the score is. The sample has the smallest hashes of request_ids, so
+-- it does not depend on the order in which events came.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -29,6 +29,11 @@ predictions as (
             when {{ text_literal(model.name) }} then {{ feature_list(model) }}
             {% endfor %}
         end as features,
+        case cells.model_name
+            {% for model in monitored_models() %}
+            when {{ text_literal(model.name) }} then bins.bin_{{ model.features | length + 1 }}
+            {% endfor %}
+        end as score_bin,
         cells.revision
     from {{ ref('int_prediction_bins') }} as bins
     inner join {{ ref('int_prediction_cells') }} as cells using (cell_number)
@@ -42,5 +47,6 @@ predictions as (
 select *
 from predictions
 qualify row_number() over (
-    partition by event_date, model_name, model_version, role order by request_hash, feature_bins
+    partition by event_date, model_name, model_version, role
+    order by request_hash, feature_bins, score_bin
 ) <= {{ daily_sample_size() }}

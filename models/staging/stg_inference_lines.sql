@@ -65,6 +65,9 @@ typed_lines as (
         {{ typed_struct('record.features', structs.categorical_features) }}
             as categorical_features,
         {{ typed_struct('record.attributes', structs.attributes) }} as attributes,
+        {% for name in ['upstream', 'preprocessing'] %}
+        record.{{ name }}::varchar as {{ name }},
+        {% endfor %}
 
         {% for name in scalars %}
         record.{{ name }} is not null as has_{{ name }},
@@ -108,6 +111,8 @@ typed_rows as (
         {{ numbers_of_row(structs.numerical_features) }} as numerical_features,
         categorical_features,
         attributes,
+        upstream,
+        preprocessing,
 
         {% for name in scalars %}
         {{ name ~ ' is not null' if name not in ['feature_hash', 'trace_id'] else 'false' }}
@@ -120,7 +125,8 @@ typed_rows as (
         null as struct_issues,
         {{ hash64(['request_id', 'model', 'model_version', 'role', 'ts', 'status', 'latency_ms',
                    'inference_time_ms', 'score', 'prediction', 'numerical_features',
-                   'categorical_features', 'attributes']) }} as row_hash
+                   'categorical_features', 'attributes', 'upstream', 'preprocessing']) }}
+            as row_hash
     from {{ source('landing', 'inference_events_rows') }}
     {% endif %}
 ),
@@ -176,6 +182,12 @@ final as (
         numerical_features,
         categorical_features,
         attributes,
+        {% for name in ['upstream', 'preprocessing'] %}
+        -- As JSON text: what is in it differs from service to service.
+        case
+            when reject_reason is null and not is_wrong_{{ name }} then nullif({{ name }}, '{}')
+        end as {{ name }},
+        {% endfor %}
         case
             when reject_reason is null and line_number > 0 and (
                 coalesce(

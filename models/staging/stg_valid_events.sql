@@ -16,6 +16,8 @@ select
     lines.numerical_features,
     lines.categorical_features,
     lines.attributes,
+    lines.upstream,
+    lines.preprocessing,
     lines.field_issues,
     lines.hashed,
     lines.file_path,

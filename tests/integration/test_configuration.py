@@ -76,6 +76,13 @@ WRONG_MODELS = [
     (changed(features=["age"]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("age", "number")]), "it must be {name: ..., type: ...}"),
     (changed(features=[feature("age") | {"unit": "y"}]), "it must be {name: ..., type: ...}"),
+    (changed(features=[feature("age") | {"importance": -1}]), "the importance `-1`"),
+    (changed(features=[feature("age") | {"importance": "high"}]), "the importance `high`"),
+    (changed(features=[feature("age") | {"importance": True}]), "the importance `True`"),
+    (
+        changed(features=[feature("plan") | {"importance": 1}, feature("age")]),
+        "all features of a model have one, or none has",
+    ),
     (changed(features=[feature("score")]), "a feature named `score`"),
     (
         changed(features=[feature("opened", "timestamp")], slices=["opened"]),

@@ -14,7 +14,7 @@
     ref('label_view_changes'), ref('slice_changes'),
     ref('estimated_performance'), ref('feature_integrity'),
     ref('shadow_comparison'), ref('shadow_disagreements'), ref('launch_criteria'),
-    ref('root_cause_contributions'),
+    ref('root_cause_contributions'), ref('root_cause_suspects'),
     ref('release_comparison'), ref('fairness_calibration_board'),
 ] %}
 {% for node in graph.nodes.values() if execute and node.package_name == 'ml_monitoring'

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from landing import (
     STREAMED_COLUMNS,
     FileReport,
     Shape,
+    as_json,
     complete_lines,
     event_shape,
     recent_files,
@@ -137,3 +139,30 @@ def test_streaming_reads_no_features():
     assert Shape(STREAMED_COLUMNS).fits(
         pa.schema({"features": pa.int64(), "ts": pa.timestamp("us")})
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            pa.array([{"api": {"status": 200, "latency_ms": 1.5}}, None, {"api": None}]),
+            [{"api": {"status": 200, "latency_ms": 1.5}}, None, {"api": None}],
+        ),
+        (
+            pa.array([{"imputed": ['a "b"', "\u00e9\n"]}, {"imputed": []}]),
+            [{"imputed": ['a "b"', "\u00e9\n"]}, {"imputed": []}],
+        ),
+        # A key twice: DuckDB has no such map.
+        (
+            pa.array([[("a", 1.0), ("a", 2.0)], None], pa.map_(pa.string(), pa.float64())),
+            [{"a": 2.0}, None],
+        ),
+        (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), [{"a": 1}]),
+        (pa.nulls(2), [None, None]),
+    ],
+)
+def test_objects_become_json(values, expected):
+    """Whatever a struct or map of Parquet holds, as JSON text of the same length."""
+    found = as_json(values)
+    assert found.type == pa.string()
+    assert [None if text is None else json.loads(text) for text in found.to_pylist()] == expected
