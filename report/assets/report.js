@@ -1,0 +1,104 @@
+"use strict";
+// What all pages share: their data, the address, charts, times.
+const report = (() => {
+    const data = JSON.parse(document.getElementById("data").textContent);
+    const root = document.body.dataset.root;
+    const charts = [];
+    const loaded = new Map();
+    const waiting = new Map();
+
+    // Colours that people tell apart who see few (Okabe and Ito), in both themes.
+    const colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+    const font = "system-ui, sans-serif";
+    const dashes = ["solid", "dashed", "dotted"];
+    const isDark = () => document.documentElement.dataset.theme === "dark";
+    const ink = () => (isDark() ? "#e6e6e6" : "#1a1a1a");
+
+    // Text from outside stands in tooltips as text.
+    const escaped = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+
+    const time = (value) => {
+        const text = new Date(value).toISOString();
+        return text.slice(11, 19) === "00:00:00" ? text.slice(0, 10) : `${text.slice(0, 16).replace("T", " ")} UTC`;
+    };
+
+    const chart = (id, option) => {
+        const element = document.getElementById(id);
+        const made = echarts.init(element, null, { renderer: option.renderer || "svg", useDirtyRect: false });
+        const entry = { made, option };
+        charts.push(entry);
+        draw(entry);
+        return { element, set: (next) => { entry.option = next; draw(entry); }, instance: made };
+    };
+
+    const draw = ({ made, option }) => {
+        made.setOption({
+            animation: false,
+            useUTC: true,
+            color: colours,
+            textStyle: { color: ink(), fontFamily: font },
+            aria: { enabled: false },
+            grid: { left: 56, right: 16, top: 36, bottom: 32 },
+            legend: { type: "scroll", textStyle: { color: ink(), fontFamily: font }, itemGap: 16, top: 0 },
+            tooltip: { trigger: "axis", confine: true, formatter: option.tip },
+            ...option.chart,
+        }, true);
+    };
+
+    const axis = { axisLabel: { color: undefined, hideOverlap: true }, splitLine: { lineStyle: { opacity: 0.25 } } };
+
+    // Data that is loaded when it is asked for comes as a script, which works from disk too.
+    const load = (name) => {
+        if (!loaded.has(name)) {
+            loaded.set(name, new Promise((resolve, reject) => {
+                waiting.set(name, resolve);
+                const script = document.createElement("script");
+                script.src = root + name;
+                script.onerror = () => reject(new Error(`${name} is missing`));
+                document.head.append(script);
+            }));
+        }
+        return loaded.get(name);
+    };
+    const receive = (name, content) => waiting.get(name)(content);
+
+    // The address holds what is looked at, so that a view can be linked to.
+    const address = {
+        get: (name) => new URLSearchParams(location.hash.slice(1)).get(name) || "",
+        set: (values) => {
+            const found = new URLSearchParams(location.hash.slice(1));
+            for (const [name, value] of Object.entries(values)) {
+                if (value) found.set(name, value); else found.delete(name);
+            }
+            history.replaceState(null, "", `#${found}`);
+        },
+    };
+
+    // Fields of a form and the address say the same.
+    const filters = (form, changed) => {
+        const fields = [...form.elements].filter((field) => field.name);
+        const read = () => Object.fromEntries(fields.map((field) => [field.name, field.value]));
+        const show = () => fields.forEach((field) => { field.value = address.get(field.name); });
+        form.addEventListener("input", () => { address.set(read()); changed(read()); });
+        form.addEventListener("reset", () => setTimeout(() => {
+            fields.forEach((field) => { field.value = ""; });
+            address.set(read());
+            changed(read());
+        }));
+        form.addEventListener("submit", (event) => event.preventDefault());
+        addEventListener("hashchange", () => { show(); changed(read()); });
+        show();
+        changed(read());
+        return { set: (values) => { address.set(values); show(); changed(read()); } };
+    };
+
+    document.getElementById("theme").addEventListener("click", () => {
+        const theme = isDark() ? "light" : "dark";
+        document.documentElement.dataset.theme = theme;
+        try { localStorage.setItem("theme", theme); } catch { /* as above */ }
+        charts.forEach(draw);
+    });
+    addEventListener("resize", () => charts.forEach(({ made }) => made.resize()));
+
+    return { data, chart, axis, load, receive, address, filters, escaped, time, colours, dashes, ink, isDark };
+})();
