@@ -1,4 +1,4 @@
-"""The first page: is each model well?"""
+"""The first page: whether each model is well."""
 
 from __future__ import annotations
 
