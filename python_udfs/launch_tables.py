@@ -38,13 +38,13 @@ CRITERIA = pa.schema(
 # In words: what it is, and what is worse.
 WORDS = {
     "roc_auc": ("AUC", "lower"),
-    "accuracy": ("accuracy", "lower"),
-    "ece": ("calibration error", "higher"),
+    "accuracy": ("Accuracy", "lower"),
+    "ece": ("Calibration error", "higher"),
     "latency_p95_ms": ("95th percentile of latency", "slower"),
-    "error_rate": ("error rate", "higher"),
-    "demographic_parity_difference": ("gap of selection rates by {}", "wider"),
-    "equal_opportunity_difference": ("gap of true positive rates by {}", "wider"),
-    "predictive_equality_difference": ("gap of false positive rates by {}", "wider"),
+    "error_rate": ("Error rate", "higher"),
+    "demographic_parity_difference": ("Gap of selection rates by {}", "wider"),
+    "equal_opportunity_difference": ("Gap of true positive rates by {}", "wider"),
+    "predictive_equality_difference": ("Gap of false positive rates by {}", "wider"),
 }
 
 

@@ -6,7 +6,7 @@
 
 {# Raise this when a macro or a Python function that summaries call gets another meaning: dbt shows
    a model its own text only. #}
-{% macro summary_version() %}{{ return(12) }}{% endmacro %}
+{% macro summary_version() %}{{ return(13) }}{% endmacro %}
 
 
 {# The revision of a key in this model: of its data, of the configuration and of the model. A
