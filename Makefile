@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-deep build replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -21,6 +21,7 @@ demo: $(VENV)/.installed ## Real flights: make the data, build, show what was fo
 	$(BIN)/python -m demo.generate --landing $(LANDING)
 	$(BIN)/dbt build --exclude-resource-type unit_test
 	$(BIN)/python -m demo.summary
+	@$(BIN)/python -m report --quiet
 
 build: $(VENV)/.installed ## dbt build, as a schedule would run it: without the unit tests
 	$(BIN)/dbt build --exclude-resource-type unit_test
@@ -32,6 +33,9 @@ replay: $(VENV)/.installed ## Build as of a moment or incident: make replay AT=2
 stream: $(VENV)/.installed ## An incident by the minute, as it comes: make stream INCIDENT=latency-may SPEED=20 MINUTES=3
 	@$(BIN)/python -m demo.stream --incident $(or $(INCIDENT),latency-may) --speed $(or $(SPEED),20) \
 		--minutes $(or $(MINUTES),3) --multiply $(or $(MULTIPLY),20)
+
+report: $(VENV)/.installed ## The report: a static site in report/site/, or make report DATABASE=... FOLDER=...
+	@$(BIN)/python -m report $(if $(DATABASE),--database '$(DATABASE)') $(if $(FOLDER),--folder '$(FOLDER)')
 
 summary: $(VENV)/.installed ## Show again what the last build found
 	$(BIN)/python -m demo.summary
@@ -52,7 +56,7 @@ backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rul
 		$(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') \
 		$(if $(JSON),--json '$(JSON)') $(if $(CSV),--csv '$(CSV)') $(OPTIONS)
 
-test: lint test-python test-integration ## Everything that CI runs
+test: lint test-python test-integration test-report ## Everything that CI runs
 
 # Starting dbt takes one core: two files of tests at a time.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
@@ -62,6 +66,10 @@ test-python: $(VENV)/.installed
 
 test-integration: $(VENV)/.installed
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/integration
+
+# Needs Debian's chromium; without one these tests are skipped, but in CI they fail.
+test-report: $(VENV)/.installed
+	$(BIN)/pytest tests/report
 
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \

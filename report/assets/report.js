@@ -92,6 +92,13 @@ const report = (() => {
         return { set: (values) => { address.set(values); show(); changed(read()); } };
     };
 
+    // Wide tables are scrolled by the keyboard too.
+    for (const part of document.querySelectorAll(".scroll")) {
+        part.tabIndex = 0;
+        part.setAttribute("role", "region");
+        part.setAttribute("aria-label", `Table: ${[...part.querySelectorAll("th")].map((cell) => cell.textContent).join(", ")}`);
+    }
+
     document.getElementById("theme").addEventListener("click", () => {
         const theme = isDark() ? "light" : "dark";
         document.documentElement.dataset.theme = theme;
