@@ -35,12 +35,13 @@ flag_lists as (
     select
         * exclude (name, value),
         case
-            when json_type(value) = 'ARRAY' then list_transform(
-                json_extract(value, '$[*]'),
-                lambda element: name || ': ' || coalesce(
-                    {{ json_category('element') }}, '(' || lower(json_type(element)) || ')'
+            when json_type(value) = 'ARRAY'
+                then list_transform(
+                    json_extract(value, '$[*]'),
+                    lambda element: name || ': ' || coalesce(
+                        {{ json_category('element') }}, '(' || lower(json_type(element)) || ')'
+                    )
                 )
-            )
             else [name]
         end as set_flags
     from flags

@@ -18,7 +18,7 @@ spans as (
         model_name,
         model_version,
         role,
-        unnest([
+        unnest([ -- noqa: AL03
             struct_pack(span := 'whole', span_from := event_from, span_to := event_to),
             struct_pack(
                 span := 'last', span_from := greatest(event_from, started_at), span_to := event_to
@@ -38,6 +38,21 @@ whole_hours as (
     from spans
 ),
 
+hour_bins as (
+    select
+        *,
+        ceil((date_diff('hour', hours_from, last_hour) + 1) / 24) as day_count,
+        unnest(generate_series(hours_from, last_hour, interval '1 hour')) as bin
+    from whole_hours
+),
+
+hour_periods as (
+    select
+        *,
+        unnest(range(0, {{ hour_periods + 1 }})) as period_number
+    from hour_bins
+),
+
 -- The same hours of days before: as many days as the breach has, so that they do not overlap it.
 hours as (
     select
@@ -48,16 +63,15 @@ hours as (
         span,
         period_number,
         bin,
-        bin - to_days(
-            (period_number * ceil((date_diff('hour', hours_from, last_hour) + 1) / 24))::integer
-        ) as event_hour
-    from (
-        select
-            *,
-            unnest(generate_series(hours_from, last_hour, interval '1 hour')) as bin
-        from whole_hours
-    )
-    cross join range(0, {{ hour_periods + 1 }}) as periods (period_number)
+        bin - to_days((period_number * day_count)::integer) as event_hour
+    from hour_periods
+),
+
+days_before as (
+    select
+        *,
+        unnest(range(1, {{ day_periods + 1 }})) as period_number
+    from alerts
 ),
 
 days as (
@@ -79,8 +93,7 @@ days as (
         role,
         period_number,
         event_from::date - period_number::integer as event_date
-    from alerts
-    cross join range(1, {{ day_periods + 1 }}) as periods (period_number)
+    from days_before
 ),
 
 {% set of_series %}
@@ -95,8 +108,9 @@ service as (
         counted.inference_time_histogram
     from hours
     inner join {{ ref('int_service_hours') }} as counted
-        on hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
+            {{ of_series }}
     where counted.slice_key = 'all' and hours.span <> 'labels'
 ),
 
@@ -107,6 +121,16 @@ lines as (
         sum(line_count)::bigint as line_count
     from {{ ref('int_file_hours') }}
     group by all
+),
+
+-- Where most of the lines of a file belong: a rejected line may not say.
+main_hours as (
+    select
+        file_path,
+        arg_max(model_name, (line_count, event_hour, model_name)) as model_name,
+        arg_max(event_hour, (line_count, event_hour, model_name)) as event_hour
+    from {{ ref('int_file_hours') }}
+    group by file_path
 ),
 
 bad_lines as (
@@ -132,20 +156,13 @@ bad_lines as (
     group by all
     union all
     select
-        files.model_name,
-        files.event_hour,
+        main_hours.model_name,
+        main_hours.event_hour,
         'rejected_lines' as measure,
         rejected.reject_reason as suspect,
         count(*) as numerator
     from {{ ref('int_rejected_lines') }} as rejected
-    inner join (
-        select
-            file_path,
-            arg_max(model_name, (line_count, event_hour, model_name)) as model_name,
-            arg_max(event_hour, (line_count, event_hour, model_name)) as event_hour
-        from {{ ref('int_file_hours') }}
-        group by file_path
-    ) as files on rejected.file_path = files.file_path
+    inner join main_hours on rejected.file_path = main_hours.file_path
     where rejected.input = 'inference_events'
     group by all
     union all
@@ -165,16 +182,30 @@ bad_lines as (
 counts as (
     -- How many requests there were, and of hours how many.
     select
-        alert_id, span, period_number, bin, 'requests' as measure, 'requests' as suspect,
-        sum(request_count)::hugeint as numerator, 0::hugeint as denominator, null as detail
+        alert_id,
+        span,
+        period_number,
+        bin,
+        'requests' as measure,
+        'requests' as suspect,
+        sum(request_count)::hugeint as numerator,
+        0::hugeint as denominator,
+        null as detail
     from service
     group by all
 
     union all
 
     select
-        alert_id, span, period_number, bin, 'requests' as measure, 'requests' as suspect,
-        0::hugeint as numerator, count(*)::hugeint as denominator, null as detail
+        alert_id,
+        span,
+        period_number,
+        bin,
+        'requests' as measure,
+        'requests' as suspect,
+        0::hugeint as numerator,
+        count(*)::hugeint as denominator,
+        null as detail
     from hours
     where span <> 'labels'
     group by all
@@ -183,74 +214,113 @@ counts as (
 
     -- The middle of a bin of the histogram, in fixed point.
     select
-        alert_id, span, period_number, bin, 'inference_time' as measure,
+        alert_id,
+        span,
+        period_number,
+        bin,
+        'inference_time' as measure,
         'inference time of the model' as suspect,
         sum(list_sum(list_transform(
             map_entries(inference_time_histogram),
             lambda entry: entry.value::hugeint
             * round(power(1.04, entry.key - 0.5) * {{ unit }})::hugeint
         )))::hugeint as numerator,
-        sum(list_sum(map_values(inference_time_histogram)))::hugeint as denominator, null as detail
+        sum(list_sum(map_values(inference_time_histogram)))::hugeint as denominator,
+        null as detail
     from service
     group by all
 
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'upstream_latency' as measure,
-        counted.upstream as suspect, sum(counted.latency_sum)::hugeint as numerator,
-        sum(counted.latency_count)::hugeint as denominator, null as detail
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'upstream_latency' as measure,
+        counted.upstream as suspect,
+        sum(counted.latency_sum)::hugeint as numerator,
+        sum(counted.latency_count)::hugeint as denominator,
+        null as detail
     from hours
     inner join {{ ref('int_upstream_hours') }} as counted
-        on hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
+            {{ of_series }}
     where hours.span <> 'labels'
     group by all
 
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'upstream_errors' as measure,
-        counted.upstream as suspect, sum(counted.error_count)::hugeint as numerator,
-        sum(counted.call_count)::hugeint as denominator, null as detail
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'upstream_errors' as measure,
+        counted.upstream as suspect,
+        sum(counted.error_count)::hugeint as numerator,
+        sum(counted.call_count)::hugeint as denominator,
+        null as detail
     from hours
     inner join {{ ref('int_upstream_hours') }} as counted
-        on hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
+            {{ of_series }}
     where hours.span <> 'labels'
     group by all
 
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'preprocessing' as measure,
-        counted.flag as suspect, sum(counted.request_count)::hugeint as numerator,
-        null as denominator, null as detail
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'preprocessing' as measure,
+        counted.flag as suspect,
+        sum(counted.request_count)::hugeint as numerator,
+        null as denominator,
+        null as detail
     from hours
     inner join {{ ref('int_preprocessing_hours') }} as counted
-        on hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
+            {{ of_series }}
     where hours.span <> 'labels'
     group by all
 
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'service_errors' as measure,
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'service_errors' as measure,
         'status ' || counted.status || ', ' || counted.error_stage as suspect,
-        sum(counted.error_count)::hugeint as numerator, null as denominator, null as detail
+        sum(counted.error_count)::hugeint as numerator,
+        null as denominator,
+        null as detail
     from hours
     inner join {{ ref('int_error_hours') }} as counted
-        on hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_hour = counted.event_hour
+            {{ of_series }}
     where hours.span <> 'labels'
     group by all
 
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'lines' as measure,
-        'lines' as suspect, sum(lines.line_count)::hugeint as numerator, null as denominator,
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'lines' as measure,
+        'lines' as suspect,
+        sum(lines.line_count)::hugeint as numerator,
+        null as denominator,
         null as detail
     from hours
     inner join lines
@@ -261,8 +331,14 @@ counts as (
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, bad_lines.measure,
-        bad_lines.suspect, sum(bad_lines.numerator)::hugeint as numerator, null as denominator,
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        bad_lines.measure,
+        bad_lines.suspect,
+        sum(bad_lines.numerator)::hugeint as numerator,
+        null as denominator,
         null as detail
     from hours
     inner join bad_lines
@@ -274,9 +350,16 @@ counts as (
 
     -- Labels that came, by when; those of hours in which none came are missing.
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'labels' as measure,
-        'labels that arrived' as suspect, coalesce(sum(counted.label_count), 0)::hugeint
-            as numerator, count(distinct hours.event_hour)::hugeint as denominator, null as detail
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'labels' as measure,
+        'labels that arrived' as suspect,
+        coalesce(sum(counted.label_count), 0)::hugeint
+            as numerator,
+        count(distinct hours.event_hour)::hugeint as denominator,
+        null as detail
     from hours
     left join {{ ref('int_label_file_hours') }} as counted
         on hours.model_name = counted.model_name and hours.event_hour = counted.label_hour
@@ -286,10 +369,15 @@ counts as (
     union all
 
     select
-        hours.alert_id, hours.span, hours.period_number, hours.bin, 'label_corrections' as measure,
+        hours.alert_id,
+        hours.span,
+        hours.period_number,
+        hours.bin,
+        'label_corrections' as measure,
         'labels that turned over what was known' as suspect,
         sum(counted.corrected_count)::hugeint as numerator,
-        sum(counted.label_count)::hugeint as denominator, null as detail
+        sum(counted.label_count)::hugeint as denominator,
+        null as detail
     from hours
     inner join {{ ref('int_label_file_hours') }} as counted
         on hours.model_name = counted.model_name and hours.event_hour = counted.label_hour
@@ -299,24 +387,34 @@ counts as (
     union all
 
     select
-        hours.alert_id, 'whole' as span, hours.period_number, hours.event_date as bin,
-        'null_rate' as measure, counted.feature as suspect,
+        hours.alert_id,
+        'whole' as span,
+        hours.period_number,
+        hours.event_date as bin,
+        'null_rate' as measure,
+        counted.feature as suspect,
         sum(counted.null_count)::hugeint as numerator,
-        sum(counted.prediction_count)::hugeint as denominator, null as detail
+        sum(counted.prediction_count)::hugeint as denominator,
+        null as detail
     from days as hours
     inner join {{ ref('int_feature_days') }} as counted
-        on hours.model_name = counted.model_name and hours.event_date = counted.event_date
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_date = counted.event_date
+            {{ of_series }}
     where counted.slice_key = 'all' and counted.feature_type <> 'prediction'
     group by all
 
     union all
 
     select
-        hours.alert_id, 'whole' as span, hours.period_number, hours.event_date as bin,
+        hours.alert_id,
+        'whole' as span,
+        hours.period_number,
+        hours.event_date as bin,
         'feature_integrity' as measure,
         counted.feature || ': ' || counted.integrity_check as suspect,
-        max(counted.is_flagged::integer)::hugeint as numerator, 1::hugeint as denominator,
+        max(counted.is_flagged::integer)::hugeint as numerator,
+        1::hugeint as denominator,
         min(counted.detail) filter (where counted.is_flagged) as detail
     from days as hours
     inner join {{ ref('feature_integrity') }} as counted
@@ -331,14 +429,20 @@ counts as (
 
     -- In fixed point: a sum of doubles would depend on its order.
     select
-        hours.alert_id, 'whole' as span, hours.period_number, hours.event_date as bin,
-        'feature_drift' as measure, counted.feature as suspect,
+        hours.alert_id,
+        'whole' as span,
+        hours.period_number,
+        hours.event_date as bin,
+        'feature_drift' as measure,
+        counted.feature as suspect,
         sum(round(least(counted.psi, 1000) * {{ unit }})::bigint)::hugeint as numerator,
-        count(*)::hugeint as denominator, null as detail
+        count(*)::hugeint as denominator,
+        null as detail
     from days as hours
     inner join {{ ref('int_feature_drift') }} as counted
-        on hours.model_name = counted.model_name and hours.event_date = counted.window_start
-        {{ of_series }}
+        on
+            hours.model_name = counted.model_name and hours.event_date = counted.window_start
+            {{ of_series }}
     where
         counted.slice_key = 'all' and counted.window_size = '1d'
         and counted.comparison = 'baseline' and counted.feature_type <> 'prediction'
