@@ -110,7 +110,13 @@ compared as (
             and windows.model_version = periods.model_version
 ),
 
--- What the two times hold: events by the hour, labels by the day or by the hour that they came in.
+all_dates as (
+    select {{ fingerprint(hash64(['event_date', 'revision'])) }} as revision
+    from {{ ref('int_label_dates') }}
+),
+
+-- What the two times hold: events by the hour, labels by the day. Labels that came in an hour are
+-- of events of any day.
 moments as (
     select
         event_hour as moment,
@@ -125,11 +131,15 @@ moments as (
     from {{ ref('int_label_dates') }}
     union all
     select
-        label_hour as moment,
+        hours.label_hour as moment,
         'corrections' as home,
-        {{ hash64(['model_name', 'file_path', 'label_count', 'corrected_count']) }} as revision
-    from {{ ref('int_label_file_hours') }}
-    where label_hour is not null
+        {{ hash64([
+            'hours.model_name', 'hours.file_path', 'hours.label_count', 'hours.corrected_count',
+            'all_dates.revision',
+        ]) }} as revision
+    from {{ ref('int_label_file_hours') }} as hours
+    cross join all_dates
+    where hours.label_hour is not null
 ),
 
 contents as (
@@ -152,6 +162,7 @@ contents as (
 select
     compared.* exclude (home), -- noqa: RF02
     {{ revision_of(hash64([
+        'compared.metric', 'compared.window_size',
         'compared.window_start', 'compared.window_end', 'compared.current_start',
         'compared.current_end', 'compared.reference_start', 'compared.reference_end',
         'contents.revision',
