@@ -11,12 +11,16 @@ from pathlib import Path
 from report import ReportError
 from report.database import Database
 from report.models import read_models
-from report.pages import overview, service
+from report.pages import groups, overview, performance, service
 from report.site import write_site
 
-PAGES = (overview, service)
+PAGES = (overview, service, performance, groups)
 # The pages of a model.
-SECTIONS = [("service.html", "Service")]
+SECTIONS = [
+    ("service.html", "Service"),
+    ("performance.html", "Performance"),
+    ("groups.html", "Calibration & fairness"),
+]
 
 
 def main() -> int:
