@@ -11,12 +11,17 @@ from pathlib import Path
 from report import ReportError
 from report.database import Database
 from report.models import read_models
-from report.pages import launch, overview, service
+from report.pages import groups, launch, overview, performance, service
 from report.site import write_site
 
-PAGES = (overview, service, launch)
+PAGES = (overview, service, performance, groups, launch)
 # The pages of a model.
-SECTIONS = [("service.html", "Service"), ("launch.html", "Shadow & launch")]
+SECTIONS = [
+    ("service.html", "Service"),
+    ("performance.html", "Performance"),
+    ("groups.html", "Calibration & fairness"),
+    ("launch.html", "Shadow & launch"),
+]
 
 
 def main() -> int:
