@@ -68,7 +68,7 @@
                 const name = several ? `${row.version}, ${row.key}` : row.version;
                 const { colour } = report.style(row.version);
                 return [
-                    { name, time: row.time, value: row.value, colour },
+                    { version: row.version, name, time: row.time, value: row.value, colour },
                     { name: `${name}, ${isRatio ? "upper" : "lower"} bound`, time: row.time, value: row.bound, colour, dash: "dashed", width: 1 },
                 ];
             }),
@@ -93,7 +93,7 @@
             lines: own(data.calibration).flatMap((row) => {
                 const { colour } = report.style(row.version);
                 return [
-                    { name: row.version, time: row.time, value: row.ece, colour },
+                    { version: row.version, name: row.version, time: row.time, value: row.ece, colour },
                     { name: `${row.version}, noise floor`, time: row.time, value: row.floor, colour, dash: "dotted" },
                 ];
             }),

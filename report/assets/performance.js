@@ -12,21 +12,21 @@
         const band = (sign) => row.mean.map((mean, n) => (mean === null || row.spread[n] === null ? null : mean + sign * 2 * row.spread[n]));
         const { colour, dash } = report.style(row.version);
         return [
-            { name: `${row.version}, 30 days before`, time: row.time, value: row.mean, lower: band(-1), upper: band(1), colour: "#8c8c8c", dash: "dotted", width: 1 },
-            { name: row.version, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash, opacity: 0.35 },
+            { version: row.version, name: `${row.version}, 30 days before`, time: row.time, value: row.mean, lower: band(-1), upper: band(1), colour: "#8c8c8c", dash: "dotted", width: 1 },
+            { version: row.version, name: row.version, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash, opacity: 0.35 },
         ];
     });
 
     const estimateLines = (rows) => rows.flatMap((row) => {
         const { colour } = report.style(row.version);
         return [
-            { name: `${row.version}, estimated`, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash: "dashed" },
-            { name: `${row.version}, realised`, time: row.time, value: row.realised, colour },
+            { version: row.version, name: `${row.version}, estimated`, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash: "dashed" },
+            { version: row.version, name: `${row.version}, realised`, time: row.time, value: row.realised, colour },
         ];
     });
 
     const plain = (rows, column, scale, name, dash) => rows.map((row) => ({
-        name: `${row.version}${name}`, time: row.time, value: row[column].map((value) => (value === null ? null : value * scale)),
+        version: row.version, name: `${row.version}${name}`, time: row.time, value: row[column].map((value) => (value === null ? null : value * scale)),
         ...report.style(row.version), ...(dash ? { dash } : {}),
     }));
 
@@ -37,6 +37,19 @@
         return slices.filter((slice) => slice.version === chosen && (!key || slice.key === key));
     };
 
+    // All small charts have the same scale, with round ends.
+    const sharedScale = (values) => {
+        const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+        const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+        const step = 10 ** Math.floor(Math.log10(high - low || 1));
+        return values.length ? { min: Math.floor(low / step) * step, max: Math.ceil(high / step) * step } : {};
+    };
+
+    const captionOf = ({ key, value, change }) => {
+        const name = `${key} = ${report.short(value)}`;
+        return change && change.value !== null ? `${name}: ${report.figure(change.value)}, baseline ${report.figure(change.before)}` : name;
+    };
+
     const showSlices = () => {
         const { data, version, key } = shown;
         const slices = slicesOf(data, version, key);
@@ -44,9 +57,9 @@
         const part = all.getAttribute("aria-pressed") === "true" ? drawn : drawn.slice(0, WORST);
         const values = part.flatMap((slice) => slice.found.filter((value) => value !== null));
         const whole = slices.length && data.trends.find((row) => row.version === slices[0].version);
-        const y = { min: Math.min(...values), max: Math.max(...values), axisLabel: { get color() { return report.ink(); }, formatter: (value) => report.figure(value, 2), showMinLabel: true, showMaxLabel: true } };
+        const y = sharedScale(values);
         report.multiples("slices", part.map((slice) => ({
-            caption: `${slice.key} = ${report.short(slice.value)}`,
+            caption: captionOf(slice),
             option: report.trend({
                 lines: [
                     ...(whole ? [{ name: "whole model", time: whole.time, value: whole.value, colour: "#8c8c8c", dash: "dotted" }] : []),

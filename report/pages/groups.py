@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from report.database import Database, Row
-from report.lines import last_known, of_window, windows_of
+from report.lines import DEFAULT_WINDOW, last_known, of_window, windows_of
 from report.models import Model
 from report.site import Page
 
@@ -37,7 +37,9 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
         curves = _curves(database, model)
         calibration = _calibration(database, model)
         gaps = _gaps(database, model)
-        sizes = windows_of(calibration + gaps)
+        # A guardrail is of one window size: there is most to see.
+        guarded = (row["window_size"] for row in gaps if row["guardrail"] is not None)
+        sizes = windows_of(calibration + gaps, next(guarded, DEFAULT_WINDOW))
         files = {
             f"{model.folder}/groups/{size}.js": {
                 "curves": of_window(curves, size),
