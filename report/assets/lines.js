@@ -86,8 +86,8 @@
         const drawn = lines.filter((line) => line.value.some((value) => value !== null));
         const series = drawn.flatMap(seriesOf);
         if (series.length && !isSmall) {
-            const marks = startsOf(drawn).map(([name, xAxis]) => ({ name: report.short(name), xAxis, label: { position: "end" } }));
-            if (limit) marks.push({ name: limit[1], yAxis: limit[0], label: { position: "insideStartTop" }, lineStyle: { type: "dotted", width: 2 } });
+            const marks = startsOf(drawn).map(([name, xAxis], n) => ({ name: report.short(name), xAxis, label: { position: "end", distance: 2 + 13 * (n % 2) } }));
+            if (limit) marks.push({ name: limit[1], yAxis: limit[0], label: { position: "insideEndTop" }, lineStyle: { type: "dotted", width: 2 } });
             series[0].markLine = {
                 silent: true, symbol: "none", data: marks, lineStyle: { type: "dotted", width: 1, get color() { return report.ink(); } },
                 label: { formatter: ({ name }) => name, get color() { return report.ink(); } },
