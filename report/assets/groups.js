@@ -74,7 +74,7 @@
         const guarded = shown.find((row) => row.guardrail !== null);
         gaps.set(report.trend({
             lines: shown.flatMap((row) => {
-                const name = several ? `${row.version}, ${row.key}` : row.version;
+                const name = several ? `${report.short(row.version)}, ${report.short(row.key)}` : report.short(row.version);
                 const { colour } = report.style(row.version);
                 return [
                     { version: row.version, name, time: row.time, value: row.value, colour },
@@ -86,7 +86,7 @@
             // The guardrail is in sight, though all gaps be far below.
             y: { scale: false, max: isRatio ? 1 : ({ max }) => Math.ceil(20 * Math.max(max, guarded ? guarded.guardrail : 0) + 0.2) / 20 },
         }));
-        report.caption(gaps, `${metric.replaceAll("_", " ")} between groups, ${words}; dashed is the ${isRatio ? "upper" : "lower"} end of its 95 % interval${guarded ? ", dotted the guardrail" : "; there is no guardrail for this window size"}`);
+        report.caption(gaps, !metric ? "No gap between groups is known" : `${metric.replaceAll("_", " ")} between groups, ${words}; dashed is the ${isRatio ? "upper" : "lower"} end of its 95 % interval${guarded ? ", dotted the guardrail" : "; there is no guardrail for this window size"}`);
     };
 
     const changed = async ({ version, window: chosen, group, gap }) => {
@@ -103,8 +103,8 @@
             lines: own(data.calibration).flatMap((row) => {
                 const { colour } = report.style(row.version);
                 return [
-                    { version: row.version, name: row.version, time: row.time, value: row.ece, colour },
-                    { name: `${row.version}, noise floor`, time: row.time, value: row.floor, colour, dash: "dotted" },
+                    { version: row.version, name: report.short(row.version), time: row.time, value: row.ece, colour },
+                    { name: `${report.short(row.version)}, noise floor`, time: row.time, value: row.floor, colour, dash: "dotted" },
                 ];
             }),
             unit: "0 to 1", y: { scale: false },

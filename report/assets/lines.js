@@ -5,7 +5,8 @@
     const LONGEST = 40;
     const DASHES = ["solid", "dashed", [10, 3, 2, 3]];
 
-    report.short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
+    // A name from outside: no longer than can be shown, and isolated, as its letters may run to the left.
+    report.short = (text) => `\u2068${text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text}\u2069`;
     report.figure = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumSignificantDigits: digits }));
     report.range = (lower, upper) => (lower === null || lower === undefined ? "" : ` (${report.figure(lower)} to ${report.figure(upper)})`);
 
@@ -95,7 +96,7 @@
         }
         const tip = (points) => `Window to ${report.time(points[0].value[0])}<br>` + points
             .filter((point) => point.seriesId.startsWith("line") && point.value[1] !== null)
-            .map(({ seriesName, value }) => `${report.escaped(report.short(seriesName))}: ${report.figure(value[1], 4)}${report.range(value[2], value[3])}`)
+            .map(({ seriesName, value }) => `${report.escaped(seriesName)}: ${report.figure(value[1], 4)}${report.range(value[2], value[3])}`)
             .join("<br>");
         const time = { type: "time", axisLabel: { hideOverlap: true, get color() { return report.ink(); } } };
         if (isSmall) time.splitNumber = 2;
@@ -103,7 +104,7 @@
             chart: {
                 xAxis: time, yAxis: report.valueAxis({ name: unit, ...(isSmall ? { splitNumber: 2 } : {}), ...y }), series,
                 tooltip: { trigger: "axis", confine: true, formatter: tip },
-                legend: { show: !isSmall, type: "scroll", top: 0, itemGap: 16, itemWidth: 32, data: drawn.map(({ name }) => name), formatter: report.short, textStyle: { get color() { return report.ink(); } } },
+                legend: { show: !isSmall, type: "scroll", top: 0, itemGap: 16, itemWidth: 32, data: drawn.map(({ name }) => name), textStyle: { get color() { return report.ink(); } } },
                 grid: isSmall ? { left: 44, right: 8, top: 10, bottom: 24 } : { left: 56, right: 16, top: 56, bottom: 32 },
                 ...(series.length ? {} : { title: { text: "Nothing known yet", left: "center", top: "center", textStyle: { get color() { return report.ink(); }, fontSize: 14, fontWeight: "normal" } } }),
             },
