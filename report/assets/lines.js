@@ -35,7 +35,8 @@
     // The ink is asked for when a chart is drawn, as the theme may have changed since.
     report.valueAxis = (more) => ({
         type: "value", scale: true, nameTextStyle: { get color() { return report.ink(); }, align: "left" },
-        axisLabel: { get color() { return report.ink(); }, hideOverlap: true },
+        // Ends that are given, not found by ECharts, may be 0.30000000000000004.
+        axisLabel: { get color() { return report.ink(); }, hideOverlap: true, formatter: (value) => report.figure(value, 6) },
         splitLine: report.axis.splitLine, ...more,
     });
 

@@ -9,6 +9,8 @@ from report.lines import DEFAULT_WINDOW, last_known, of_window, windows_of
 from report.models import Model
 from report.site import Page
 
+# Of the board: a page has to open at once. Ranked, so those that matter are there.
+BOARD_ROWS = 1000
 DEFAULT_GAP = "equal_opportunity_difference"
 # What the states of the board are shown as; others only say their words.
 SIGNS = {
@@ -55,7 +57,8 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
             {
                 "model": model,
                 "windows": sizes,
-                "board": board,
+                "board": board[:BOARD_ROWS],
+                "board_rest": len(board[BOARD_ROWS:]),
                 "groups": sorted({(r["key"], r["value"]) for r in curves} - {("all", "all")}),
                 "calibration": [calibration_figures(row) for row in calibration],
                 "is_classifier": not calibration or any(_is_judgeable(r) for r in calibration),
