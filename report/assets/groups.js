@@ -81,7 +81,7 @@
                     { name: `${name}, ${isRatio ? "upper" : "lower"} bound`, time: row.time, value: row.bound, colour, dash: "dashed", width: 1 },
                 ];
             }),
-            unit: isRatio ? "ratio" : "difference of shares",
+            unit: isRatio ? "ratio" : "0 to 1",
             limit: guarded && [guarded.guardrail, `guardrail ${report.figure(guarded.guardrail)}`],
             // The guardrail is in sight, though all gaps be far below.
             y: { scale: false, max: isRatio ? 1 : ({ max }) => Math.ceil(20 * Math.max(max, guarded ? guarded.guardrail : 0) + 0.2) / 20 },
