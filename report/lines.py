@@ -21,10 +21,10 @@ def compact(value: Any) -> Any:
     return value
 
 
-def windows_of(rows: Iterable[Row]) -> list[str]:
+def windows_of(rows: Iterable[Row], first: str = DEFAULT_WINDOW) -> list[str]:
     """Give the window sizes of rows, the one to begin with first, then by length."""
     sizes = {row["window_size"] for row in rows}
-    return sorted(sizes, key=lambda size: (size != DEFAULT_WINDOW, int(size.rstrip("dhm")), size))
+    return sorted(sizes, key=lambda size: (size != first, int(size.rstrip("dhm")), size))
 
 
 def of_window(rows: Iterable[Row], size: str) -> list[Row]:

@@ -15,9 +15,18 @@
         },
     });
 
+    // As a bar it would widen the axis, which has to be that of the curve above.
+    const counts = (colour) => ({
+        type: "custom", xAxisIndex: 1, yAxisIndex: 1, encode: { x: [0, 1], y: 2 },
+        renderItem: (params, api) => {
+            const [x, y] = api.coord([api.value(0), api.value(2)]);
+            const [right, bottom] = api.coord([api.value(1), 0]);
+            return { type: "rect", shape: { x: x + 1, y, width: right - x - 2, height: bottom - y }, style: { fill: colour, opacity: 0.6 } };
+        },
+    });
+
     const reliability = (curve) => {
         const { colour } = report.style(curve.version);
-        const middle = (n) => (curve.score_lower[n] + curve.score_upper[n]) / 2;
         const axis = (more) => report.valueAxis({ scale: false, min: 0, nameLocation: "middle", ...more });
         return {
             chart: {
@@ -39,7 +48,7 @@
                     { type: "line", silent: true, symbol: "none", data: [[0, 0], [1, 1]], lineStyle: { type: "dashed", width: 1, color: "#8c8c8c" }, tooltip: { show: false } },
                     { ...interval(colour), data: curve.score.map((x, n) => [x, curve.lower[n], curve.upper[n]]) },
                     { type: "line", z: 3, symbolSize: 8, data: curve.score.map((x, n) => [x, curve.rate[n]]), lineStyle: { color: colour }, itemStyle: { color: colour } },
-                    { type: "bar", xAxisIndex: 1, yAxisIndex: 1, barWidth: "70%", data: curve.labels.map((y, n) => [middle(n), y]), itemStyle: { color: colour, opacity: 0.6 } },
+                    { ...counts(colour), data: curve.labels.map((y, n) => [curve.score_lower[n], curve.score_upper[n], y]) },
                 ],
             },
         };
@@ -65,18 +74,19 @@
         const guarded = shown.find((row) => row.guardrail !== null);
         gaps.set(report.trend({
             lines: shown.flatMap((row) => {
-                const name = several ? `${row.version}, ${row.key}` : row.version;
+                const name = several ? `${report.short(row.version)}, ${report.short(row.key)}` : report.short(row.version);
                 const { colour } = report.style(row.version);
                 return [
-                    { name, time: row.time, value: row.value, colour },
+                    { version: row.version, name, time: row.time, value: row.value, colour },
                     { name: `${name}, ${isRatio ? "upper" : "lower"} bound`, time: row.time, value: row.bound, colour, dash: "dashed", width: 1 },
                 ];
             }),
-            unit: isRatio ? "ratio" : "difference of shares",
+            unit: isRatio ? "ratio" : "0 to 1",
             limit: guarded && [guarded.guardrail, `guardrail ${report.figure(guarded.guardrail)}`],
-            y: isRatio ? { scale: false, max: 1 } : { scale: false, ...(guarded ? { max: ({ max }) => Math.max(max, guarded.guardrail * 1.1) } : {}) },
+            // The guardrail is in sight, though all gaps be far below.
+            y: { scale: false, max: isRatio ? 1 : ({ max }) => Math.ceil(20 * Math.max(max, guarded ? guarded.guardrail : 0) + 0.2) / 20 },
         }));
-        report.caption(gaps, `${metric.replaceAll("_", " ")} between groups, ${words}; dashed is the ${isRatio ? "upper" : "lower"} end of its 95 % interval${guarded ? ", dotted the guardrail" : "; there is no guardrail for this window size"}`);
+        report.caption(gaps, !metric ? "No gap between groups is known" : `${metric.replaceAll("_", " ")} between groups, ${words}; dashed is the ${isRatio ? "upper" : "lower"} end of its 95 % interval${guarded ? ", dotted the guardrail" : "; there is no guardrail for this window size"}`);
     };
 
     const changed = async ({ version, window: chosen, group, gap }) => {
@@ -93,8 +103,8 @@
             lines: own(data.calibration).flatMap((row) => {
                 const { colour } = report.style(row.version);
                 return [
-                    { name: row.version, time: row.time, value: row.ece, colour },
-                    { name: `${row.version}, noise floor`, time: row.time, value: row.floor, colour, dash: "dotted" },
+                    { version: row.version, name: report.short(row.version), time: row.time, value: row.ece, colour },
+                    { name: `${report.short(row.version)}, noise floor`, time: row.time, value: row.floor, colour, dash: "dotted" },
                 ];
             }),
             unit: "0 to 1", y: { scale: false },

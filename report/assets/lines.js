@@ -3,8 +3,10 @@
 (() => {
     const DAY = 86400000;
     const LONGEST = 40;
+    const DASHES = ["solid", "dashed", [10, 3, 2, 3]];
 
-    report.short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
+    // A name from outside: no longer than can be shown, and isolated, as its letters may run to the left.
+    report.short = (text) => `\u2068${text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text}\u2069`;
     report.figure = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumSignificantDigits: digits }));
     report.range = (lower, upper) => (lower === null || lower === undefined ? "" : ` (${report.figure(lower)} to ${report.figure(upper)})`);
 
@@ -22,7 +24,7 @@
     // Colour and dashes of a version are the same in all charts of a page.
     report.style = (version) => {
         const n = Math.max(report.data.versions.indexOf(version), 0);
-        return { colour: report.colours[n % 6], dash: report.dashes[n % 3] };
+        return { colour: report.colours[n % 6], dash: DASHES[n % 3] };
     };
 
     report.caption = ({ element }, text) => {
@@ -33,7 +35,8 @@
     // The ink is asked for when a chart is drawn, as the theme may have changed since.
     report.valueAxis = (more) => ({
         type: "value", scale: true, nameTextStyle: { get color() { return report.ink(); }, align: "left" },
-        axisLabel: { get color() { return report.ink(); }, hideOverlap: true },
+        // Ends that are given, not found by ECharts, may be 0.30000000000000004.
+        axisLabel: { get color() { return report.ink(); }, hideOverlap: true, formatter: (value) => report.figure(value, 6) },
         splitLine: report.axis.splitLine, ...more,
     });
 
@@ -53,7 +56,7 @@
         const shared = { name: line.name, type: "line", silent: true };
         const alone = points.filter((point) => point[1] !== null).length < 3;
         const series = [{
-            ...shared, id: `line ${n}`, data: points, showSymbol: alone, z: 3,
+            ...shared, id: `line ${n}`, data: points, symbol: alone ? "circle" : "none", z: 3,
             lineStyle: { type: line.dash || "solid", width: line.width || 1.5, color: line.colour },
             itemStyle: { color: line.colour },
         }];
@@ -70,29 +73,40 @@
         return series;
     };
 
-    // lines: [{ name, time, value, lower?, upper?, colour, dash?, width?, opacity? }]; limit: [value, name]
-    report.trend = ({ lines, unit, limit, from, to, isSmall, y = {} }) => {
+    // Where versions begin, the first one aside: told by a mark too, not by colour alone.
+    const startsOf = (lines) => {
+        const starts = new Map();
+        for (const { version, time } of lines) {
+            if (version) starts.set(version, Math.min(starts.get(version) ?? Infinity, Date.parse(time[0])));
+        }
+        const first = Math.min(...starts.values());
+        return [...starts].filter(([, start]) => start > first);
+    };
+
+    // lines: [{ version?, name, time, value, lower?, upper?, colour, dash?, width?, opacity? }]; limit: [value, name]
+    report.trend = ({ lines, unit, limit, isSmall, y = {} }) => {
         const drawn = lines.filter((line) => line.value.some((value) => value !== null));
         const series = drawn.flatMap(seriesOf);
-        if (limit && series.length) {
+        if (series.length && !isSmall) {
+            const marks = startsOf(drawn).map(([name, xAxis], n) => ({ name: report.short(name), xAxis, label: { position: "end", distance: 2 + 13 * (n % 2) } }));
+            if (limit) marks.push({ name: limit[1], yAxis: limit[0], label: { position: "insideEndTop" }, lineStyle: { type: "dotted", width: 2 } });
             series[0].markLine = {
-                silent: true, symbol: "none", lineStyle: { type: "dotted", width: 2, get color() { return report.ink(); } },
-                label: { position: "insideStartTop", formatter: limit[1], get color() { return report.ink(); } }, data: [{ yAxis: limit[0] }],
+                silent: true, symbol: "none", data: marks, lineStyle: { type: "dotted", width: 1, get color() { return report.ink(); } },
+                label: { formatter: ({ name }) => name, get color() { return report.ink(); } },
             };
         }
         const tip = (points) => `Window to ${report.time(points[0].value[0])}<br>` + points
             .filter((point) => point.seriesId.startsWith("line") && point.value[1] !== null)
-            .map(({ seriesName, value }) => `${report.escaped(report.short(seriesName))}: ${report.figure(value[1], 4)}${report.range(value[2], value[3])}`)
+            .map(({ seriesName, value }) => `${report.escaped(seriesName)}: ${report.figure(value[1], 4)}${report.range(value[2], value[3])}`)
             .join("<br>");
-        const time = { type: "time", min: from, max: to, axisLabel: { hideOverlap: true, get color() { return report.ink(); } } };
+        const time = { type: "time", axisLabel: { hideOverlap: true, get color() { return report.ink(); } } };
         if (isSmall) time.splitNumber = 2;
         return {
             chart: {
                 xAxis: time, yAxis: report.valueAxis({ name: unit, ...(isSmall ? { splitNumber: 2 } : {}), ...y }), series,
                 tooltip: { trigger: "axis", confine: true, formatter: tip },
-                legend: { show: !isSmall, type: "scroll", top: 0, itemGap: 16, data: drawn.map(({ name }) => name), formatter: report.short, textStyle: { get color() { return report.ink(); } } },
+                legend: { show: !isSmall, type: "scroll", top: 0, itemGap: 16, itemWidth: 32, data: drawn.map(({ name }) => name), textStyle: { get color() { return report.ink(); } } },
                 grid: isSmall ? { left: 44, right: 8, top: 10, bottom: 24 } : { left: 56, right: 16, top: 56, bottom: 32 },
-                // A limit is always in sight.
                 ...(series.length ? {} : { title: { text: "Nothing known yet", left: "center", top: "center", textStyle: { get color() { return report.ink(); }, fontSize: 14, fontWeight: "normal" } } }),
             },
         };

@@ -12,21 +12,21 @@
         const band = (sign) => row.mean.map((mean, n) => (mean === null || row.spread[n] === null ? null : mean + sign * 2 * row.spread[n]));
         const { colour, dash } = report.style(row.version);
         return [
-            { name: `${row.version}, 30 days before`, time: row.time, value: row.mean, lower: band(-1), upper: band(1), colour: "#8c8c8c", dash: "dotted", width: 1 },
-            { name: row.version, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash, opacity: 0.35 },
+            { version: row.version, name: `${report.short(row.version)}, 30 days before`, time: row.time, value: row.mean, lower: band(-1), upper: band(1), colour: "#8c8c8c", dash: "dotted", width: 1 },
+            { version: row.version, name: report.short(row.version), time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash, opacity: 0.35 },
         ];
     });
 
     const estimateLines = (rows) => rows.flatMap((row) => {
         const { colour } = report.style(row.version);
         return [
-            { name: `${row.version}, estimated`, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash: "dashed" },
-            { name: `${row.version}, realised`, time: row.time, value: row.realised, colour },
+            { version: row.version, name: `${report.short(row.version)}, estimated`, time: row.time, value: row.value, lower: row.lower, upper: row.upper, colour, dash: "dashed" },
+            { version: row.version, name: `${report.short(row.version)}, realised`, time: row.time, value: row.realised, colour },
         ];
     });
 
     const plain = (rows, column, scale, name, dash) => rows.map((row) => ({
-        name: `${row.version}${name}`, time: row.time, value: row[column].map((value) => (value === null ? null : value * scale)),
+        version: row.version, name: `${report.short(row.version)}${name}`, time: row.time, value: row[column].map((value) => (value === null ? null : value * scale)),
         ...report.style(row.version), ...(dash ? { dash } : {}),
     }));
 
@@ -37,6 +37,20 @@
         return slices.filter((slice) => slice.version === chosen && (!key || slice.key === key));
     };
 
+    // All small charts have the same scale, with round ends.
+    const sharedScale = (values) => {
+        const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+        const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+        const step = 10 ** Math.floor(Math.log10(high - low || 1));
+        return values.length ? { min: Math.floor(low / step) * step, max: Math.ceil(high / step) * step } : {};
+    };
+
+    const captionOf = ({ key, value, found, change }) => {
+        const name = `${key} = ${report.short(value)}`;
+        if (change && change.value !== null) return `${name}: ${report.figure(change.value)}, baseline ${report.figure(change.before)}`;
+        return `${name}: ${report.figure(found.findLast((known) => known !== null))}`;
+    };
+
     const showSlices = () => {
         const { data, version, key } = shown;
         const slices = slicesOf(data, version, key);
@@ -44,9 +58,9 @@
         const part = all.getAttribute("aria-pressed") === "true" ? drawn : drawn.slice(0, WORST);
         const values = part.flatMap((slice) => slice.found.filter((value) => value !== null));
         const whole = slices.length && data.trends.find((row) => row.version === slices[0].version);
-        const y = { min: Math.min(...values), max: Math.max(...values), axisLabel: { get color() { return report.ink(); }, formatter: (value) => report.figure(value, 2), showMinLabel: true, showMaxLabel: true } };
+        const y = sharedScale(values);
         report.multiples("slices", part.map((slice) => ({
-            caption: `${slice.key} = ${report.short(slice.value)}`,
+            caption: captionOf(slice),
             option: report.trend({
                 lines: [
                     ...(whole ? [{ name: "whole model", time: whole.time, value: whole.value, colour: "#8c8c8c", dash: "dotted" }] : []),
@@ -61,8 +75,8 @@
         document.getElementById("slices-of").textContent = !slices.length
             ? "No slice to show: name columns under “slices” in the model's configuration, or choose another version."
             : `${report.short(slices[0].version)}, worst first${first ? `: by how the window from ${first.change.start} to ${first.change.end} changed from the baseline, beyond the rest of the model` : ": by the last known value"}. Grey and dotted is the whole model. ${slices.length - drawn.length ? `${slices.length - drawn.length} slices have never had enough labels.` : ""}`;
-        report.fill(document.getElementById("slice-table"), slices.map(({ key: name, value, labels, status, change }) => {
-            const last = change || { value: null, before: null, difference: null, qvalue: null, labels, status };
+        report.fill(document.getElementById("slice-table"), slices.map(({ key: name, value, found, labels, status, change }) => {
+            const last = change || { value: found.at(-1), before: null, difference: null, qvalue: null, labels, status };
             const dash = last.status === "ok" ? "–" : `– ${last.status.replaceAll("_", " ")}`;
             return [
                 name, value, last.value === null ? dash : report.figure(last.value), report.figure(last.before),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from report.database import Database, Row
-from report.lines import last_known, of_window, windows_of
+from report.lines import DEFAULT_WINDOW, last_known, of_window, windows_of
 from report.models import Model
 from report.site import Page
 
+# Of the board: a page has to open at once. Ranked, so those that matter are there.
+BOARD_ROWS = 1000
 DEFAULT_GAP = "equal_opportunity_difference"
 # What the states of the board are shown as; others only say their words.
 SIGNS = {
@@ -37,7 +39,9 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
         curves = _curves(database, model)
         calibration = _calibration(database, model)
         gaps = _gaps(database, model)
-        sizes = windows_of(calibration + gaps)
+        # A guardrail is of one window size: there is most to see.
+        guarded = (row["window_size"] for row in gaps if row["guardrail"] is not None)
+        sizes = windows_of(calibration + gaps, next(guarded, DEFAULT_WINDOW))
         files = {
             f"{model.folder}/groups/{size}.js": {
                 "curves": of_window(curves, size),
@@ -53,7 +57,8 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
             {
                 "model": model,
                 "windows": sizes,
-                "board": board,
+                "board": board[:BOARD_ROWS],
+                "board_rest": len(board[BOARD_ROWS:]),
                 "groups": sorted({(r["key"], r["value"]) for r in curves} - {("all", "all")}),
                 "calibration": [calibration_figures(row) for row in calibration],
                 "is_classifier": not calibration or any(_is_judgeable(r) for r in calibration),
