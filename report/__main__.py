@@ -11,12 +11,12 @@ from pathlib import Path
 from report import ReportError
 from report.database import Database
 from report.models import read_models
-from report.pages import overview, service
+from report.pages import alerts, data, overview, runbooks, service
 from report.site import write_site
 
-PAGES = (overview, service)
+PAGES = (overview, service, alerts, data, runbooks)
 # The pages of a model.
-SECTIONS = [("service.html", "Service")]
+SECTIONS = [("service.html", "Service"), ("alerts.html", "Alerts"), ("data.html", "Data")]
 
 
 def main() -> int:
