@@ -29,12 +29,14 @@
     };
 
     const draw = (shown, start, end) => {
-        const names = [...new Set(shown.map((alert) => alert.name))];
+        // What is worse stands above, and alerts of like names together.
+        const order = ["page", "ticket", "info"];
+        const names = [...new Set([...shown].sort((one, other) => order.indexOf(one.severity) - order.indexOf(other.severity)
+            || one.name.localeCompare(other.name)).map((alert) => alert.name))];
         box.style.height = `${Math.max(names.length, 2) * 22 + 48}px`;
         timeline.instance.resize();
         const width = box.clientWidth < 600 ? 110 : 220;
         timeline.set({
-            renderer: "svg",
             chart: () => ({
                 grid: { left: width + 12, right: 20, top: 8, bottom: 32 },
                 tooltip: { trigger: "item", confine: true, formatter: tip(shown) },

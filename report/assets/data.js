@@ -26,12 +26,12 @@
     const axes = ({ start, end }, name) => ({
         xAxis: { type: "time", min: start, max: end, axisLabel: { color: report.ink(), hideOverlap: true } },
         yAxis: { type: "value", name, nameTextStyle: { color: report.ink(), align: "left" }, axisLabel: { color: report.ink() }, splitLine: report.axis.splitLine },
-        legend: { type: "scroll", top: 0, left: 80, textStyle: { color: report.ink() }, formatter: (label) => (label.length > 40 ? `${label.slice(0, 39)}…` : label) },
+        legend: { type: "scroll", top: 0, left: 96, right: 8, itemWidth: 34, textStyle: { color: report.ink() }, formatter: (label) => (label.length > 40 ? `${label.slice(0, 39)}…` : label) },
     });
 
     // A line; a gap of days is a gap in it.
     const line = (name, points, colour, dash = 0) => ({
-        name, type: "line", showSymbol: points.length < 3, color: report.colours[colour % 6], lineStyle: { type: report.dashes[dash], width: 1.5 },
+        name, type: "line", symbol: points.length < 3 ? "circle" : "none", color: report.colours[colour % 6], lineStyle: { type: report.dashes[dash], width: 1.5 },
         data: points.flatMap((point, n) => (n && point[0] - points[n - 1][0] > DAY ? [[points[n - 1][0] + DAY, null], point] : [point])),
     });
     const percent = (found, name) => found.map((row) => [row.day, row[name] === null ? null : 100 * row[name]]);
