@@ -4,20 +4,24 @@
     const DAY = 86400000;
     const alerts = report.data.alerts.map((alert) => ({ ...alert, from: Date.parse(alert.from), to: Date.parse(alert.to) }));
     const items = [...document.querySelectorAll(".alert")];
-    const timeline = report.chart("timeline", { chart: {} });
+    const timeline = report.chart("timeline", { renderer: alerts.length > 5000 ? "canvas" : "svg", chart: {} });
     const box = timeline.element;
 
-    // Severities differ in height and filling, not only in colour.
-    const shape = (severity) => ({
-        page: { height: 14, style: { fill: "#d55e00" } },
-        ticket: { height: 10, style: { fill: "transparent", stroke: report.isDark() ? "#56b4e9" : "#0072b2", lineWidth: 2 } },
-    }[severity] || { height: 3, style: { fill: report.ink() } });
+    // Severities differ in height and filling, not only in colour; what has not fired is dashed.
+    const shape = ({ severity, state }) => {
+        const hollow = (stroke, lineDash) => ({ fill: "transparent", stroke, lineWidth: 1.5, lineDash });
+        if (state === "pending") return { height: 10, style: hollow(report.ink(), [3, 3]) };
+        return {
+            page: { height: 14, style: { fill: "#d55e00" } },
+            ticket: { height: 10, style: hollow(report.isDark() ? "#56b4e9" : "#0072b2") },
+        }[severity] || { height: 3, style: { fill: report.ink() } };
+    };
 
     const bar = (shown) => (params, api) => {
         const [x, y] = api.coord([api.value(0), api.value(2)]);
-        const { height, style } = shape(shown[params.dataIndex].severity);
+        const { height, style } = shape(shown[params.dataIndex]);
         // What was short is to be seen all the same.
-        const width = Math.max(api.coord([api.value(1), 0])[0] - x, 4);
+        const width = Math.max(api.coord([api.value(1), 0])[0] - x, 6);
         const area = params.coordSys;
         const rect = echarts.graphic.clipRectByRect({ x, y: y - height / 2, width, height }, area);
         return rect && { type: "rect", shape: rect, style };

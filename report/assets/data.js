@@ -11,11 +11,11 @@
         ...Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[n]])),
         day: day === null ? null : Date.parse(day),
     }));
-    const all = Object.fromEntries(Object.entries(data).map(([name, columns]) => [name, rows(columns)]));
+    const all = Object.fromEntries(Object.entries(data.days).map(([name, columns]) => [name, rows(columns)]));
 
-    const set = (id, chart) => {
+    const set = (id, chart, marks = 0) => {
         if (!document.getElementById(id)) return;
-        if (!charts.has(id)) charts.set(id, report.chart(id, { chart: {} }));
+        if (!charts.has(id)) charts.set(id, report.chart(id, { renderer: marks > 5000 ? "canvas" : "svg", chart: {} }));
         charts.get(id).set({ chart });
     };
 
@@ -55,7 +55,7 @@
         if (!element) return;
         const sums = new Map();
         found.forEach((row) => sums.set(row.reason, (sums.get(row.reason) || 0) + row.count));
-        const names = [...sums.keys()].sort((one, other) => sums.get(other) - sums.get(one)).slice(0, 30);
+        const names = [...sums.keys()].sort((one, other) => sums.get(other) - sums.get(one));
         const most = Math.max(1, ...found.map((row) => row.count));
         const width = element.clientWidth < 600 ? 120 : 240;
         element.style.height = `${Math.max(names.length, 1) * 36 + 44}px`;
@@ -68,7 +68,7 @@
                 type: "scatter", color: report.isDark() ? "#56b4e9" : "#0072b2", itemStyle: { opacity: 0.75 }, symbolSize: ([, , count]) => 5 + 21 * Math.sqrt(count / most),
                 data: found.filter((row) => names.includes(row.reason)).map((row) => [row.day, names.indexOf(row.reason), row.count]),
             }],
-        }));
+        }), all[id].length);
         charts.get(id).instance.resize();
     };
 
@@ -99,7 +99,7 @@
         const figure = document.createElement("figure");
         const canvas = document.createElement("div");
         const caption = document.createElement("figcaption");
-        const label = `${metric.slice(0, 80)} by version`;
+        const label = `${metric.slice(0, 80)} by version, windows of ${data.window}`;
         Object.assign(canvas, { id: `custom-${n}`, className: "canvas", role: "img", ariaLabel: label });
         canvas.style.height = "220px";
         caption.textContent = label;

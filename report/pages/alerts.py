@@ -13,7 +13,7 @@ from report.site import Page, number, share
 # So many of the newest alerts have all that is known of them; older ones have a line each.
 DETAILED = 300
 # Of each alert: what is beyond stays in the tables, and the page says so.
-LINES, CONTRIBUTIONS, TOGETHER = 15, 6, 15
+LINES, CONTRIBUTIONS, TOGETHER = 10, 6, 10
 
 
 def pages(database: Database, models: list[Model]) -> Iterator[Page]:

@@ -9,7 +9,7 @@ from report.database import Database, Row, grouped
 from report.models import Model
 from report.site import Page
 
-# Rows of a table; what is beyond stays in the warehouse, and the page says so.
+# Reasons in a chart or table; what is beyond stays in the warehouse, and the page says so.
 MOST = 30
 
 
@@ -63,6 +63,7 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
     for model in models:
         reasons = rejected.get(model.name, []) + rejected.get(None, [])
         own = custom.get(model.name, [])
+        shortest = [row for row in own if row["window_size"] == own[0]["window_size"]]
         yield Page(
             f"{model.folder}/data.html",
             f"Data of {model.name}",
@@ -81,17 +82,17 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
                 "custom": newest(own),
             },
             {
-                "quality": columns(quality.get(model.name, [])),
-                "rejected": columns(reasons, "reason", "day", "count"),
-                "issues": columns(issues.get(model.name, []), "reason", "day", "count"),
-                "labels": columns(labels.get(model.name, [])),
-                "corrections": columns(corrections.get(model.name, [])),
-                "custom": columns(
-                    [row for row in own if row["window_size"] == own[0]["window_size"]],
-                    "metric", "version", "day", "value",
-                ),
+                "days": {
+                    "quality": columns(quality.get(model.name, [])),
+                    "rejected": frequent(reasons),
+                    "issues": frequent(issues.get(model.name, [])),
+                    "labels": columns(labels.get(model.name, [])),
+                    "corrections": columns(corrections.get(model.name, [])),
+                    "custom": columns(shortest, "metric", "version", "day", "value"),
+                },
+                "window": shortest[0]["window_size"] if shortest else None,
             },
-        )  # fmt: skip
+        )
 
 
 def _inputs(database: Database) -> tuple[list[Row], list[Row]]:
@@ -187,6 +188,12 @@ def totals(rows: list[Row]) -> list[Row]:
             }
         )
     return sorted(found, key=lambda row: (-row["count"], row["reason"]))
+
+
+def frequent(rows: list[Row]) -> dict[str, list[Any]]:
+    """Give the counts of the most frequent reasons as columns: a chart has a row for each."""
+    kept = {row["reason"] for row in totals(rows)[:MOST]}
+    return columns([row for row in rows if row["reason"] in kept], "reason", "day", "count")
 
 
 def newest(rows: list[Row]) -> list[Row]:
