@@ -29,9 +29,10 @@
         legend: { type: "scroll", top: 0, left: 96, right: 8, itemWidth: 34, textStyle: { color: report.ink() }, formatter: (label) => (label.length > 40 ? `${label.slice(0, 39)}…` : label) },
     });
 
-    // A line; a gap of days is a gap in it.
+    // A line; a gap of days is a gap in it. A sign now and then tells lines apart without colours.
+    const signs = ["circle", "triangle", "rect", "diamond", "emptyCircle", "emptyRect"];
     const line = (name, points, colour, dash = 0) => ({
-        name, type: "line", symbol: points.length < 3 ? "circle" : "none", color: report.colours[colour % 6], lineStyle: { type: report.dashes[dash], width: 1.5 },
+        name, type: "line", symbol: signs[colour % 6], symbolSize: (_, { dataIndex }) => (dataIndex % Math.ceil(points.length / 12) ? 0 : 6), color: report.colours[colour % 6], lineStyle: { type: report.dashes[dash], width: 1.5 },
         data: points.flatMap((point, n) => (n && point[0] - points[n - 1][0] > DAY ? [[points[n - 1][0] + DAY, null], point] : [point])),
     });
     const percent = (found, name) => found.map((row) => [row.day, row[name] === null ? null : 100 * row[name]]);
@@ -72,9 +73,11 @@
         charts.get(id).instance.resize();
     };
 
-    const byVersion = (found, measures) => [...new Set(found.map((row) => row.version))].flatMap((version, colour) => {
+    // A version keeps its colour and sign whatever is chosen.
+    const versions = [...new Set([...all.labels, ...all.custom].map((row) => row.version))];
+    const byVersion = (found, measures) => versions.flatMap((version, colour) => {
         const own = found.filter((row) => row.version === version);
-        return measures(own, version, colour);
+        return own.length ? measures(own, version, colour) : [];
     });
 
     const labels = (range, found) => {
