@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,11 @@ class Database:
         """Give a query's columns: less text than rows where there are many."""
         rows = self.rows(query, **parameters)
         return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def grouped(rows: list[Row], column: str) -> dict[Any, list[Row]]:
+    """Give the rows by the value of a column; nothing where there are none."""
+    found: defaultdict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[column]].append(row)
+    return found

@@ -13,6 +13,8 @@ from typing import Any
 
 import jinja2
 
+from report.runbooks import runbook_link
+
 HERE = Path(__file__).parent
 # Nothing from elsewhere: scripts and styles are files beside the pages, charts draw themselves.
 POLICY = (
@@ -164,4 +166,10 @@ def share(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-FILTERS = {"moment": moment, "day": day, "number": number, "share": share}
+FILTERS = {
+    "moment": moment,
+    "day": day,
+    "number": number,
+    "share": share,
+    "runbook_link": runbook_link,
+}

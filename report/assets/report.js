@@ -41,7 +41,8 @@ const report = (() => {
             grid: { left: 56, right: 16, top: 36, bottom: 32 },
             legend: { type: "scroll", textStyle: { color: ink(), fontFamily: font }, itemGap: 16, top: 0 },
             tooltip: { trigger: "axis", confine: true, formatter: option.tip },
-            ...option.chart,
+            // A function is asked anew when the theme changes.
+            ...(typeof option.chart === "function" ? option.chart() : option.chart),
         }, true);
     };
 

@@ -27,7 +27,9 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
         )
         alerts = database.rows(
             """
-            select alert_name, severity, metric, fired_at, resolved_at, model_version, runbook
+            select
+                alert_id, alert_name, severity, metric, fired_at, resolved_at, model_version,
+                runbook
             from {public}.alerts
             where model_name = $name and state <> 'pending'
                 and metric in (
