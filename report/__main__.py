@@ -11,12 +11,12 @@ from pathlib import Path
 from report import ReportError
 from report.database import Database
 from report.models import read_models
-from report.pages import overview, service
+from report.pages import drift, overview, service
 from report.site import write_site
 
-PAGES = (overview, service)
+PAGES = (overview, service, drift)
 # The pages of a model.
-SECTIONS = [("service.html", "Service")]
+SECTIONS = [("service.html", "Service"), ("drift.html", "Drift")]
 
 
 def main() -> int:
