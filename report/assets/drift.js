@@ -8,7 +8,7 @@
         s: ["✖", "significant", "page"], m: ["▲", "moderate", "ticket"], n: ["✔", "none", "well"],
         u: ["?", "not judged: no drift in the whole model", "unknown"],
         b: ["?", "unknown: nothing to compare with", "unknown"],
-        i: ["?", "unknown: too few predictions", "unknown"],
+        i: ["?", "unknown: insufficient data", "unknown"],
     };
     const get = (id) => document.getElementById(id);
     const dayOf = (text) => Math.floor(Date.parse(text) / 86400000);
@@ -34,6 +34,10 @@
     const fill = (id, rows) => {
         const heads = get(id).closest("table").querySelectorAll("th");
         get(id).replaceChildren(...rows.map((row) => make("tr", row.map((cell, n) => make("td", cell, { class: heads[n].className })))));
+    };
+    const resize = (chart, height) => {
+        chart.element.style.height = `${height}px`;
+        chart.instance.resize();
     };
     const tell = (chart, text) => {
         chart.element.setAttribute("aria-label", text);
@@ -75,10 +79,9 @@
             const cell = row.cells.get(first + value[0]);
             return `${report.escaped(short(row.name))}<br>window up to ${dateOf(cell.day)}, ${report.escaped(short(cell.version))}<br>PSI ${number(cell.ratio)} times its noise: ${STATES[cell.state][1]}`;
         };
-        chart.element.style.height = `${Math.max(120, 40 + 20 * rows.length)}px`;
-        chart.instance.resize();
-        tell(chart, label);
-        chart.set({
+        resize(chart, rows.length ? 40 + 20 * rows.length : 24);
+        tell(chart, rows.length ? label : "No window to show");
+        chart.set(!rows.length ? { chart: {} } : {
             chart: {
                 grid: { left: 168, right: 12, top: 8, bottom: 28 },
                 tooltip: { confine: true, formatter: tip },
@@ -135,7 +138,8 @@
     const showMap = (rows, view) => {
         const drifting = rows.filter((row) => row.significant).length;
         const windows = rows.reduce((most, row) => Math.max(most, row.windows), 0);
-        get("says").textContent = `${windows} windows; ${drifting} of ${rows.length} features with a significant one`;
+        get("says").textContent = rows.length ? `${windows} windows; ${drifting} of ${rows.length} features with a significant one`
+            : "No window: choose another version or other dates";
         drawMap(charts.map, rows, `PSI over its noise, ${rows.length} features by ${windows} windows of ${size(view.window)} d; the features that moved most come first. Choose one to see it below.`);
         fill("newest", rows.map((row) => {
             // The newest window; of versions that share it, the one that answered it last.
@@ -158,6 +162,7 @@
         const before = view.comparison ? "window before" : "baseline";
         if (!found) {
             fill("cells", []);
+            resize(charts.distribution, 24);
             tell(charts.distribution, `No distribution: the PSI of the ${where} is unknown`);
             charts.distribution.set({ chart: {} });
             return;
@@ -170,10 +175,9 @@
         fill("cells", cells.map((cell) => [outside(cell.label), number(cell.before, 9), percent(cell.shareBefore), number(cell.now, 9), percent(cell.shareNow)]));
         // Of many categories, those that changed most; the table has them all.
         const moved = (cell) => Math.abs(cell.shareNow - cell.shareBefore);
-        const limit = cells.map(moved).sort((one, other) => other - one)[23] ?? 0;
-        const shown = cells.filter((cell) => moved(cell) >= limit).slice(0, 24);
-        charts.distribution.element.style.height = `${72 + 28 * shown.length}px`;
-        charts.distribution.instance.resize();
+        const most = new Set([...cells].sort((one, other) => moved(other) - moved(one)).slice(0, 32));
+        const shown = cells.filter((cell) => most.has(cell));
+        resize(charts.distribution, 72 + 28 * shown.length);
         tell(charts.distribution, `${short(name)}: share of predictions by cell, ${where}, against the ${before}${shown.length < cells.length ? `; the ${shown.length} of ${cells.length} cells that changed most` : ""}`);
         const bars = (title, key, itemStyle) => ({ name: title, type: "bar", data: shown.map((cell) => 100 * cell[key]), itemStyle, barGap: "0%", barCategoryGap: "30%" });
         charts.distribution.set({
@@ -203,9 +207,9 @@
         const { windows, significant, moderate } = summary(cells);
         const against = view.comparison ? "the window before" : "the baseline";
         get("feature").replaceChildren(outside(name), ` (${type})`);
-        const integrity = flags.filter((flag) => flag.feature === name).map((flag) => `${flag.integrity_check.replaceAll("_", " ")} on ${flag.days.length} days of ${flag.version}`);
+        const integrity = flags.filter((flag) => flag.feature === name).map((flag) => `${flag.integrity_check.replaceAll("_", " ")} on ${flag.days.length} ${flag.days.length === 1 ? "day" : "days"} of ${flag.version}`);
         get("facts").replaceChildren(...(cell ? [
-            `Window up to ${dateOf(day)} of `, outside(cell.version), `, against ${against}: `, level(cell.state), `, PSI ${number(cell.ratio)} times its noise. `,
+            `Window up to ${dateOf(day)} of `, outside(cell.version), `, against ${against}: `, level(cell.state), cell.ratio === null ? ". " : `, PSI ${number(cell.ratio)} times its noise. `,
             `Of ${windows} windows ${significant} are significant, ${moderate} moderate. `, view.day && day !== dayOf(view.day) ? `There is no window up to ${view.day}; this is the newest. ` : "",
         ] : ["No window of this version and these dates. "]), integrity.length ? outside(`Integrity: ${integrity.join("; ")}.`) : "");
         showDistribution(panel, name, view, day, cell?.version);
@@ -232,12 +236,17 @@
 
     const showSlices = (panel, name, view, day) => {
         const groups = Map.groupBy(chosen(panel.slices, view.version), (one) => JSON.stringify(one.slice));
-        const rows = [...groups.values()].map((lines) => {
+        const all = [...groups.values()].map((lines) => {
             const cells = cellsOf(lines, view.start, view.end);
             return { name: lines[0].slice.join(" = "), cells, ...summary(cells) };
-        }).sort(byMatter);
-        get("sliced").textContent = !rows.length ? "No slice: name some in slices of the model in the var monitored_models."
-            : `A slice is judged only where the feature drifts in the whole model.${panel.left_out ? ` The ${panel.left_out} slices that moved least are not shown.` : ""}`;
+        });
+        const rows = all.filter((row) => row.most !== null).sort(byMatter);
+        const unknown = all.length - rows.length;
+        get("sliced").textContent = [
+            all.length ? "A slice is judged only where the feature drifts in the whole model." : "No slice: name some in slices of the model in the var monitored_models.",
+            unknown ? `${unknown} of ${all.length} slices are not shown: no window of theirs has enough predictions.` : "",
+            panel.left_out ? `Nor are the ${panel.left_out} slices that moved least.` : "",
+        ].join(" ");
         drawMap(charts.slices, rows, `${short(name)}: PSI over its noise, by slice and window`);
         fill("sliceRows", rows.map((row) => {
             const cell = row.cells.get(day);
