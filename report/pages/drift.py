@@ -49,7 +49,8 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
         features = sorted(types)
         views = {(row["window_size"], row["comparison"]) for row in series}
         folder = f"{model.folder}/drift"
-        flags = _flags(database, model)
+        checks = _checks(database, model)
+        flags = [row for row in checks if row["days"]]
         multivariate = _multivariate(database, model)
         yield Page(
             f"{model.folder}/drift.html",
@@ -60,6 +61,8 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
                 "features": features,
                 "sizes": sorted({size for size, _ in views}, key=_days),
                 "flags": flags,
+                "judged": sum(row["judged"] for row in checks),
+                "total": sum(row["total"] for row in checks),
                 "multivariate": multivariate,
             },
             {
@@ -129,17 +132,19 @@ def _distributions(database: Database, model: Model) -> list[Row]:
     )
 
 
-def _flags(database: Database, model: Model) -> list[Row]:
-    """Give what is wrong with features as such, the newest first."""
+def _checks(database: Database, model: Model) -> list[Row]:
+    """Give what is wrong with features as such, the newest first; days are those flagged."""
     return database.rows(
         f"""
         select
             feature, integrity_check, model_version || ' ' || role as version,
-            list({LAST_DAY} order by window_start) as days,
-            min(window_start) as first_day, max(window_start) as last_day,
-            max_by(detail, window_start) as detail
+            list({LAST_DAY} order by window_start) filter (is_flagged) as days,
+            min(window_start) filter (is_flagged) as first_day,
+            max(window_start) filter (is_flagged) as last_day,
+            max_by(detail, window_start) filter (is_flagged) as detail,
+            count(*) as total, count(is_flagged) as judged
         from {{public}}.feature_integrity
-        where model_name = $name and is_flagged
+        where model_name = $name
         group by feature, integrity_check, version
         order by last_day desc, feature, integrity_check, version
         """,
