@@ -280,7 +280,8 @@
         if (get(id)) charts[id] = report.chart(id, { renderer: id === "map" || id === "slices" ? "canvas" : "svg", chart: {} });
     }
     let asked = 0;
-    const changed = async (fields) => {
+    const changed = (fields) => show(fields).catch((error) => { get("says").textContent = `No such windows: ${error.message}`; });
+    const show = async (fields) => {
         const turn = ++asked;
         const view = { ...fields, start: fields.from ? dayOf(fields.from) : -Infinity, end: fields.to ? dayOf(fields.to) : Infinity };
         const path = `${folder}/${size(view.window)}d-${view.comparison || "baseline"}`;
