@@ -11,13 +11,24 @@ from pathlib import Path
 from report import ReportError
 from report.database import Database
 from report.models import read_models
-from report.pages import alerts, data, groups, launch, overview, performance, runbooks, service
+from report.pages import (
+    alerts,
+    data,
+    drift,
+    groups,
+    launch,
+    overview,
+    performance,
+    runbooks,
+    service,
+)
 from report.site import write_site
 
-PAGES = (overview, service, performance, groups, launch, alerts, data, runbooks)
+PAGES = (overview, service, drift, performance, groups, launch, alerts, data, runbooks)
 # The pages of a model.
 SECTIONS = [
     ("service.html", "Service"),
+    ("drift.html", "Drift"),
     ("performance.html", "Performance"),
     ("groups.html", "Calibration & fairness"),
     ("launch.html", "Shadow & launch"),
