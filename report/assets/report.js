@@ -94,6 +94,7 @@ const report = (() => {
     };
 
     // Wide tables are scrolled by the keyboard too.
+    for (const part of document.querySelectorAll("pre")) part.tabIndex = 0;
     for (const part of document.querySelectorAll(".scroll")) {
         part.tabIndex = 0;
         part.setAttribute("role", "region");
