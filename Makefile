@@ -67,8 +67,9 @@ test-python: $(VENV)/.installed
 test-integration: $(VENV)/.installed
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/integration
 
-# Needs Debian's chromium; without one these tests are skipped, but in CI they fail.
+# In a real browser: the system's Chromium, or else one that playwright downloads.
 test-report: $(VENV)/.installed
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(BIN)/playwright install chromium
 	$(BIN)/pytest tests/report
 
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
