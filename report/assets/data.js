@@ -29,11 +29,11 @@
         legend: { type: "scroll", top: 0, left: 96, right: 8, itemWidth: 34, textStyle: { color: report.ink() }, formatter: (label) => (label.length > 40 ? `${label.slice(0, 39)}…` : label) },
     });
 
-    // A line; a gap of days is a gap in it. A sign now and then tells lines apart without colours.
+    // A sign now and then tells lines apart without colours.
     const signs = ["circle", "triangle", "rect", "diamond", "emptyCircle", "emptyRect"];
     const line = (name, points, colour, dash = 0) => ({
         name, type: "line", symbol: signs[colour % 6], symbolSize: (_, { dataIndex }) => (dataIndex % Math.ceil(points.length / 12) ? 0 : 6), color: report.colours[colour % 6], lineStyle: { type: report.dashes[dash], width: 1.5 },
-        data: points.flatMap((point, n) => (n && point[0] - points[n - 1][0] > DAY ? [[points[n - 1][0] + DAY, null], point] : [point])),
+        data: report.gaps(points, DAY),
     });
     const percent = (found, name) => found.map((row) => [row.day, row[name] === null ? null : 100 * row[name]]);
 

@@ -107,13 +107,9 @@
 
     // --- Lines over time; a window that is not there is a gap.
     const line = (name, days, values, colour, dash) => {
-        const data = [];
-        days.forEach((day, n) => {
-            if (n && day > days[n - 1] + 1) data.push([(days[n - 1] + 1) * 86400000, null]);
-            data.push([day * 86400000, values[n]]);
-        });
+        const points = days.map((day, n) => [day * 86400000, values[n]]);
         const shade = report.colours[colour % 6];
-        return { name, type: "line", data, showSymbol: data.length < 3, symbol: "circle", itemStyle: { color: shade }, lineStyle: { color: shade, width: 1.5, type: report.dashes[dash] } };
+        return { name, type: "line", data: report.signs(report.gaps(points, 86400000)), symbol: "none", itemStyle: { color: shade }, lineStyle: { color: shade, width: 1.5, type: report.dashes[dash] } };
     };
     const drawLines = (chart, series, label, unit, more = {}) => {
         const tip = (points) => `window up to ${report.time(points[0].value[0])}<br>` + points.filter((point) => point.value[1] !== null)
@@ -131,7 +127,7 @@
     };
 
     // --- The parts of the page.
-    const size = (window) => Number.parseInt(window || document.querySelector("[name=window] option").dataset.size, 10);
+    const size = (window) => Number.parseInt(window, 10);
     const flagged = (feature, version, from, to) => flags.filter((flag) => flag.feature === feature && flag.version === version && flag.days.some((day) => day >= from && day <= to))
         .map((flag) => flag.integrity_check.replaceAll("_", " "));
 
@@ -284,7 +280,7 @@
     const show = async (fields) => {
         const turn = ++asked;
         const view = { ...fields, start: fields.from ? dayOf(fields.from) : -Infinity, end: fields.to ? dayOf(fields.to) : Infinity };
-        const path = `${folder}/${size(view.window)}d-${view.comparison || "baseline"}`;
+        const path = `${folder}/${view.window}-${view.comparison || "baseline"}`;
         if (charts.auc) showClassifier(view);
         const lines = chosen(await report.load(`${path}.js`), view.version);
         if (turn !== asked) return;
@@ -307,6 +303,4 @@
     };
     charts.map.instance.on("click", (event) => pick(charts.map.picked(event)));
     charts.slices.instance.on("click", (event) => { const { day } = charts.slices.picked(event); if (day) filters.set({ day }); });
-    // Charts hold the colours of the theme they were drawn in.
-    get("theme").addEventListener("click", () => filters.set({}));
 })();

@@ -1,7 +1,7 @@
 "use strict";
 // Are scores right, and how far groups are apart, for the window size that is chosen.
 (() => {
-    const { windows, gap: firstGap } = report.data;
+    const { windows } = report.data;
     const ece = report.chart("ece", { chart: {} });
     const gaps = report.chart("gaps", { chart: {} });
     let asked = 0;
@@ -89,11 +89,9 @@
         report.caption(gaps, !metric ? "No gap between groups is known" : `${metric.replaceAll("_", " ")} between groups, ${words}; dashed is the ${isRatio ? "upper" : "lower"} end of its 95 % interval${guarded ? ", dotted the guardrail" : "; there is no guardrail for this window size"}`);
     };
 
-    const changed = async ({ version, window: chosen, group, gap }) => {
+    const changed = async ({ version, window: size, group, gap = "" }) => {
         const number = ++asked;
-        const size = chosen in windows ? chosen : Object.keys(windows)[0];
-        const metric = gap || firstGap;
-        report.only({ window: size, version, gap: metric });
+        report.only({ window: size, version, gap });
         const data = await report.load(windows[size]);
         if (number !== asked) return;
         const own = (rows) => rows.filter((row) => !version || row.version === version);
@@ -110,7 +108,7 @@
             unit: "0 to 1", y: { scale: false },
         }));
         report.caption(ece, `Expected calibration error, ${words}; dotted is the noise floor, which right scores would show by chance`);
-        showGaps(own(data.gaps), metric, words);
+        showGaps(own(data.gaps), gap, words);
     };
     report.filters(document.getElementById("filters"), changed);
 })();

@@ -8,11 +8,7 @@
     for (const name of new Set(looks.map((look) => look.criterion))) chosen.add(new Option(name));
     const chart = report.chart("looks", { chart: {} });
 
-    report.filters(form, (values) => {
-        const launch = values.launch || form.elements.launch.options[0].value;
-        const criterion = values.criterion || chosen.options[0].value;
-        form.elements.launch.value = launch;
-        chosen.value = criterion;
+    report.filters(form, ({ launch, criterion }) => {
         const rows = looks.filter((look) => look.key === launch && look.criterion === criterion);
         const points = (field) => rows.map((look) => [Date.parse(look.time), look[field]]);
         const margins = rows.map((look) => [Date.parse(look.time), look.is_lower_worse ? -look.margin : look.margin]);

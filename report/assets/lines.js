@@ -40,30 +40,20 @@
         splitLine: report.axis.splitLine, ...more,
     });
 
-    const pointsOf = ({ time, value, lower, upper }) => {
-        const points = [];
-        time.forEach((day, n) => {
-            const x = Date.parse(day);
-            // A gap in time is a gap in the line.
-            if (n && x - Date.parse(time[n - 1]) > DAY) points.push([Date.parse(time[n - 1]) + DAY, null]);
-            points.push([x, value[n], lower && lower[n], upper && upper[n]]);
-        });
-        return points;
-    };
+    const pointsOf = ({ time, value, lower, upper }) => report.gaps(time.map((day, n) => [Date.parse(day), value[n], lower && lower[n], upper && upper[n]]), DAY);
 
     const seriesOf = (line, n) => {
         const points = pointsOf(line);
-        const shared = { name: line.name, type: "line", silent: true };
-        const alone = points.filter((point) => point[1] !== null).length < 3;
+        const shared = { name: line.name, type: "line", silent: true, symbol: "none" };
         const series = [{
-            ...shared, id: `line ${n}`, data: points, symbol: alone ? "circle" : "none", z: 3,
+            ...shared, id: `line ${n}`, data: report.signs(points), z: 3,
             lineStyle: { type: line.dash || "solid", width: line.width || 1.5, color: line.colour },
             itemStyle: { color: line.colour },
         }];
         if (line.lower) {
             // What is between two stacked lines is the band.
             const isKnown = ([, , lower, upper]) => typeof lower === "number" && typeof upper === "number";
-            const band = { ...shared, stack: `band ${n}`, stackStrategy: "all", symbol: "none", lineStyle: { opacity: 0 } };
+            const band = { ...shared, stack: `band ${n}`, stackStrategy: "all", lineStyle: { opacity: 0 } };
             series.push({ ...band, data: points.map((point) => [point[0], isKnown(point) ? point[2] : null]) });
             series.push({
                 ...band, data: points.map((point) => [point[0], isKnown(point) ? point[3] - point[2] : null]),

@@ -7,7 +7,7 @@ for (const element of document.querySelectorAll(".strip")) {
     const cells = days.map(([day, worst]) => [day, worst]);
     report.chart(element.id, {
         tip: undefined,
-        chart: {
+        chart: () => ({
             tooltip: {
                 confine: true,
                 formatter: ({ value, dataIndex }) => `${value[0]}: ${words[value[1]]}, ${days[dataIndex][2].toLocaleString("en")} requests`,
@@ -26,6 +26,6 @@ for (const element of document.querySelectorAll(".strip")) {
                 yearLabel: { show: false },
             },
             series: [{ type: "heatmap", coordinateSystem: "calendar", data: cells }],
-        },
+        }),
     });
 }

@@ -85,9 +85,8 @@
         }));
     };
 
-    const changed = async ({ version, window: chosen, key }) => {
+    const changed = async ({ version, window: size, key }) => {
         const number = ++asked;
-        const size = chosen in windows ? chosen : Object.keys(windows)[0];
         report.only({ window: size, version });
         const data = await report.load(windows[size]);
         if (number !== asked) return;

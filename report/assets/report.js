@@ -46,6 +46,17 @@ const report = (() => {
         }, true);
     };
 
+    // Points of a line, [time, value, ...]. A gap in time is a gap in the line.
+    const gaps = (points, step) => points.flatMap((point, n) => {
+        const before = n ? points[n - 1][0] : point[0];
+        return point[0] - before > step ? [[before + step, null], point] : [point];
+    });
+    // A point between two gaps has no line, so it gets a sign.
+    const signs = (points) => points.map((value, n) => {
+        const isAlone = [points[n - 1], points[n + 1]].every((other) => !other || other[1] === null);
+        return isAlone ? { value, symbol: "circle", symbolSize: 4 } : value;
+    });
+
     const axis = { axisLabel: { color: undefined, hideOverlap: true }, splitLine: { lineStyle: { opacity: 0.25 } } };
 
     // Data that is loaded when it is asked for comes as a script, which works from disk too.
@@ -78,19 +89,29 @@ const report = (() => {
     // Fields of a form and the address say the same.
     const filters = (form, changed) => {
         const fields = [...form.elements].filter((field) => field.name);
+        // The first option of a list is what is shown unless something else is asked for.
+        const usual = (field) => (field.options ? field.options[0].value : "");
         const read = () => Object.fromEntries(fields.map((field) => [field.name, field.value]));
-        const show = () => fields.forEach((field) => { field.value = address.get(field.name); });
-        form.addEventListener("input", () => { address.set(read()); changed(read()); });
+        const keep = () => address.set(Object.fromEntries(fields.map((field) => [field.name, field.value === usual(field) ? "" : field.value])));
+        const fill = (field, value) => {
+            field.value = value;
+            // The address may name what there is not.
+            if (field.selectedIndex === -1) field.value = usual(field);
+        };
+        const show = () => fields.forEach((field) => fill(field, address.get(field.name) || usual(field)));
+        form.addEventListener("input", () => { keep(); changed(read()); });
         form.addEventListener("reset", () => setTimeout(() => {
-            fields.forEach((field) => { field.value = ""; });
-            address.set(read());
+            fields.forEach((field) => fill(field, usual(field)));
+            keep();
             changed(read());
         }));
         form.addEventListener("submit", (event) => event.preventDefault());
-        addEventListener("hashchange", () => { show(); changed(read()); });
-        show();
-        changed(read());
-        return { set: (values) => { address.set(values); show(); changed(read()); } };
+        const again = () => { show(); changed(read()); };
+        addEventListener("hashchange", again);
+        // Charts hold the colours of the theme that they were drawn in.
+        document.addEventListener("theme", again);
+        again();
+        return { set: (values) => { address.set(values); again(); } };
     };
 
     // Wide tables are scrolled by the keyboard too.
@@ -106,8 +127,14 @@ const report = (() => {
         document.documentElement.dataset.theme = theme;
         try { localStorage.setItem("theme", theme); } catch { /* as above */ }
         charts.forEach(draw);
+        document.dispatchEvent(new Event("theme"));
+    });
+    // The address is for what is looked at: skipping to the content leaves it as it is.
+    document.querySelector(".skip").addEventListener("click", (event) => {
+        event.preventDefault();
+        document.getElementById("main").focus();
     });
     addEventListener("resize", () => charts.forEach(({ made }) => made.resize()));
 
-    return { data, chart, axis, load, receive, address, filters, escaped, time, colours, dashes, ink, isDark };
+    return { data, chart, axis, gaps, signs, load, receive, address, filters, escaped, time, colours, dashes, ink, isDark };
 })();

@@ -17,17 +17,11 @@
         const series = [];
         const versions = [...new Set(rows.map((row) => row.version))];
         versions.forEach((version, colour) => measures.forEach(([measure, scale], dash) => {
-            const points = [];
-            let last = null;
-            for (const row of rows.filter((row) => row.version === version)) {
-                // A gap in time is a gap in the line.
-                if (last !== null && row.time - last > step) points.push([last + step, null]);
-                points.push([row.time, row[measure] === null ? null : row[measure] * scale]);
-                last = row.time;
-            }
+            const points = rows.filter((row) => row.version === version)
+                .map((row) => [row.time, row[measure] === null ? null : row[measure] * scale]);
             series.push({
-                name: measures.length > 1 ? `${version} ${measure}` : version, type: "line", data: points,
-                showSymbol: points.length < 3, connectNulls: false,
+                name: measures.length > 1 ? `${version} ${measure}` : version, type: "line", symbol: "none",
+                data: report.signs(report.gaps(points, step)),
                 lineStyle: { type: report.dashes[dash], width: 1.5, color: report.colours[colour % 6] },
                 itemStyle: { color: report.colours[colour % 6] },
             });
@@ -65,6 +59,17 @@
         charts.errors.set(option([["error_rate", 100]], 3, "%"));
     };
 
+    // The list has the newest first.
+    const items = [...document.querySelectorAll("#alerts tbody tr")].reverse();
+    const showAlerts = (version, from, to) => {
+        alerts.forEach((alert, n) => {
+            const isOver = alert.resolved_at && Date.parse(alert.resolved_at) <= from;
+            items[n].hidden = Date.parse(alert.fired_at) >= to || isOver || Boolean(version && !version.startsWith(`${alert.model_version} `));
+        });
+        const none = document.getElementById("no-alerts");
+        if (none) none.hidden = items.some((item) => !item.hidden);
+    };
+
     const changed = async ({ version, from, to }) => {
         const number = ++asked;
         const all = columns([days]);
@@ -84,6 +89,7 @@
             rows = columns(parts.map((part) => part[`${unit}s`]));
         }
         rows = rows.filter((row) => row.time >= start && row.time < end && (!version || row.version === version));
+        showAlerts(version, start, end);
         show(rows, { day: DAY, hour: 3600000, minute: 60000 }[unit], unit, start, end);
     };
     report.filters(document.getElementById("filters"), changed);

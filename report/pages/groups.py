@@ -69,7 +69,6 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
             {
                 "versions": model.versions,
                 "windows": dict(zip(sizes, files, strict=True)),
-                "gap": next(iter(gap_metrics(gaps)), ""),
             },
             files,
         )

@@ -63,6 +63,7 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
                 "model": model,
                 "slos": own,
                 "alerts": firing,
+                "budget": least_budget(own),
                 "state": state_of(own, firing),
                 "last_request": _of(events, model, "last_request"),
                 "last_label": _of(labels, model, "last_label"),
@@ -80,6 +81,12 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
 
 def _of(rows: list[Row], model: Model, name: str) -> datetime | None:
     return next((row[name] for row in rows if row["model_name"] == model.name), None)
+
+
+def least_budget(slos: list[Row]) -> Row | None:
+    """Give the objective that has least of its error budget left; None where none has one."""
+    known = [row for row in slos if row["error_budget_remaining"] is not None]
+    return min(known, key=lambda row: row["error_budget_remaining"], default=None)
 
 
 def state_of(slos: list[Row], alerts: list[Row]) -> str:

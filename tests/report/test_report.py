@@ -1,143 +1,23 @@
 """The report in a real browser, from disk, with the network off."""
 
-import json
-import random
 import subprocess
 import sys
-from datetime import datetime, timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.integration.warehouse import (
-    DEPLOYMENT,
-    MARGIN,
-    MODEL,
-    PROJECT,
-    RULE,
-    TARGET,
-    Warehouse,
-    event,
-    label,
+from tests.integration.warehouse import PROJECT, Warehouse
+from tests.report.project import (
+    IMAGE,
+    PHONE,
+    SCRIPT,
+    VARS,
+    VERSION,
+    open_page,
+    pages_of,
+    write_report,
 )
-
-START, END = datetime(2024, 1, 1), datetime(2024, 2, 1)
-#: What comes from outside, and must show as text.
-SCRIPT = "<script>window.hacked = 1</script>"
-IMAGE = "\"'><img src=x onerror='window.hacked=2'>"
-RIGHT_TO_LEFT = "\u202eشركة\u202c"
-LONG = "x" * 10_000
-HOSTILE = [SCRIPT, IMAGE, RIGHT_TO_LEFT, LONG]
-VERSION = f"v2 {SCRIPT}"
-VARS = {
-    "monitored_models": [MODEL | {"protected_attributes": ["country"]}],
-    "as_of": f"{END:%F}",
-    "min_samples": 20,
-}
-
-
-def write_traffic(warehouse: Warehouse) -> None:
-    rng = random.Random(7)
-    events, labels = [], []
-    for number in range(31 * 80):
-        ts = START + timedelta(days=number // 80, seconds=rng.randrange(86400))
-        is_after = ts >= datetime(2024, 1, 20)
-        truth = int(rng.random() < 0.4)
-        common = {
-            "ts": f"{ts.isoformat()}Z",
-            "features": {
-                "age": rng.randint(18, 80) + 40 * (ts.day in (26, 27)),
-                "plan": rng.choice(["basic", *HOSTILE]),
-                "is_new": rng.random() < 0.5,
-            },
-            "attributes": {"country": rng.choice(["de", SCRIPT])},
-        }
-        latency = rng.lognormvariate(3, 0.5) * (20 if ts.day == 15 else 1)
-        score = min(max(0.3 + 0.3 * truth + rng.gauss(0, 0.2), 0), 1)
-        version = VERSION if is_after else "v1"
-        status = 500 if rng.random() < (0.5 if ts.day == 22 else 0.02) else 200
-        live = {"model_version": version, "latency_ms": latency, "score": score, "status": status}
-        events.append(event(f"r{number}", **common, **live))
-        if datetime(2024, 1, 8) <= ts < datetime(2024, 1, 20):
-            shadow = {"model_version": VERSION, "role": "shadow", "latency_ms": latency * 1.1}
-            shadow["score"] = min(max(score + rng.gauss(0, 0.05), 0), 1)
-            events.append(event(f"r{number}", **common, **shadow))
-        at = f"{(ts + timedelta(hours=5)).isoformat()}Z"
-        labels.append(label(f"r{number}", label=truth, labeled_at=at))
-    warehouse.write("inference_events/a.jsonl.gz", [*events, "no json", {"request_id": SCRIPT}])
-    warehouse.write("labels/a.jsonl.gz", labels)
-
-
-def write_report(warehouse: Warehouse, folder) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "report", "--quiet", "--database", str(warehouse.database),
-         "--folder", str(folder)],
-        cwd=PROJECT, check=True,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def warehouse(tmp_path_factory) -> Warehouse:
-    warehouse = Warehouse(tmp_path_factory.mktemp("report"), VARS)
-    warehouse.own("slo_targets", TARGET, [
-        {"max_age_hours": "400", "severity": "ticket"},
-        {"slo_name": SCRIPT, "slice_key": "plan", "window_size": "1d", "objective": "0",
-         "max_age_hours": "48", "severity": "ticket"},
-    ])  # fmt: skip
-    warehouse.own("alert_rules", RULE, [
-        {"alert_name": "bursts", "threshold": "0.2"},
-        {"alert_name": IMAGE, "slice_key": "plan", "window_size": "6h", "threshold": "0.3",
-         "severity": "ticket"},
-    ])  # fmt: skip
-    warehouse.own("deployments", DEPLOYMENT, [
-        {"to": "2024-01-20"},
-        {"version": VERSION, "role": "shadow", "from": "2024-01-08", "to": "2024-01-20"},
-        {"version": VERSION, "from": "2024-01-20"},
-    ])  # fmt: skip
-    warehouse.own("launch_margins", MARGIN, [])
-    write_traffic(warehouse)
-    build = warehouse.build()
-    assert "Done." in build.end, build.end
-    return warehouse
-
-
-@pytest.fixture(scope="module")
-def site(warehouse, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "site"
-    write_report(warehouse, folder)
-    return folder
-
-
-@pytest.fixture
-def page(browser):
-    """A page that fails on any error and on any request to elsewhere."""
-    context = browser.new_context(offline=True, bypass_csp=False)
-    page = context.new_page()
-    page.problems = []
-    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file://", "data:"))
-            else page.problems.append(request.url)
-        ),
-    )
-    yield page
-    assert page.problems == []
-    context.close()
-
-
-def pages_of(site):
-    return sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
-
-
-def open_page(page, site, path):
-    page.goto(f"file://{site}/{path}")
-    page.wait_for_load_state("load")
-    page.wait_for_timeout(300)
 
 
 def test_every_page_opens_from_disk_with_marks_in_its_charts(page, site):
@@ -170,9 +50,7 @@ def test_hostile_names_show_as_text(page, site):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_are_for_everybody(browser, site, theme):
     """No serious finding of axe-core, in either theme, at the width of a phone."""
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, color_scheme=theme, bypass_csp=True, offline=True
-    )
+    context = browser.new_context(viewport=PHONE, color_scheme=theme, bypass_csp=True, offline=True)
     page = context.new_page()
     serious = {}
     for path in pages_of(site):
@@ -183,38 +61,6 @@ def test_pages_are_for_everybody(browser, site, theme):
                 serious[path, found["id"]] = nodes
     assert serious == {}
     context.close()
-
-
-def test_figures_are_those_of_the_tables(page, site, warehouse):
-    open_page(page, site, "index.html")
-    rows = warehouse.query("""
-        select slo_name, sli_value, is_breached from ml_monitoring.slo_status
-        where sli_value is not null
-    """)
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    shown = [row.inner_text().split("\t") for row in page.locator("details tbody tr").all()]
-    for name, value, is_breached in rows:
-        assert any(
-            row[0] == name
-            and row[4] == format(value, ",.4g")
-            and ("missed" in row[6]) == is_breached
-            for row in shown
-        ), (name, value)
-
-    (path,) = (path for path in pages_of(site) if path.endswith("/service.html"))
-    open_page(page, site, path)
-    data = json.loads(page.evaluate("document.getElementById('data').textContent"))
-    days = data["days"]
-    found = dict(zip(
-        zip(days["version"], days["role"], days["time"], strict=True),
-        zip(days["p95"], days["error_rate"], days["requests"], strict=True), strict=True,
-    ))  # fmt: skip
-    expected = warehouse.query("""
-        select model_version, role, strftime(window_start, '%Y-%m-%dT%H:%M:%SZ'),
-            latency_p95_ms, error_rate, request_count
-        from ml_monitoring.service_levels where slice_key = 'all' and window_size = '1d'
-    """)
-    assert found == {tuple(row[:3]): tuple(row[3:]) for row in expected}
 
 
 def test_a_view_can_be_linked_to(page, site):
@@ -229,11 +75,44 @@ def test_a_view_can_be_linked_to(page, site):
     expect(page.locator("#grain")).to_contain_text("2024-01-01 to 2024-02-01")
 
 
+def test_what_the_address_does_not_name_is_as_usual(page, site):
+    path = "models/churn/performance.html"
+    open_page(page, site, f"{path}#window=1d&version=v1+live")
+    assert page.input_value("[name=window]") == "1d"
+    page.select_option("[name=window]", index=0)
+    assert page.url.endswith("#version=v1+live")
+    open_page(page, site, f"{path}#window=3d&version=gone")
+    assert page.input_value("[name=window]") == "7d"
+    assert page.input_value("[name=version]") == ""
+
+
+def test_skipping_to_the_content_keeps_the_view(page, site):
+    open_page(page, site, "models/churn/performance.html#window=1d")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#window=1d")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_lone_points_are_seen(page, site):
+    """In a minute with silent ones around it there is no line, only a sign."""
+    open_page(page, site, "models/churn/service.html#from=2024-01-03&to=2024-01-03")
+    expect(page.locator("#grain")).to_contain_text("by minute")
+    assert page.locator("#rate svg path[fill='#0072b2']").count() > 40
+
+
 def test_the_theme_is_chosen_and_kept(page, site):
-    open_page(page, site, "index.html")
+    open_page(page, site, "models/churn/service.html")
     before = page.evaluate("document.documentElement.dataset.theme")
+    ink = {"light": "#1a1a1a", "dark": "#e6e6e6"}
+    axis = page.locator("#latency text").last
+    assert axis.get_attribute("fill") == ink[before]
     page.click("#theme")
-    assert page.evaluate("document.documentElement.dataset.theme") != before
+    after = page.evaluate("document.documentElement.dataset.theme")
+    assert after != before
+    assert page.locator("#latency text").last.get_attribute("fill") == ink[after]
+    open_page(page, site, "models/churn/drift.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == after
 
 
 def test_links_lead_somewhere(page, site):
