@@ -82,10 +82,20 @@ versions_before as (
     group by all
 ),
 
--- Beside a shadow, the live version with the most requests.
+shadows as (
+    select distinct
+        model_name,
+        model_version
+    from metrics
+    where role <> 'live'
+),
+
+-- Beside a shadow, of the other versions that were live the one with the most requests: in a window
+-- in which the shadow itself went live, it would be compared with itself on other days.
 live as (
     select
         metrics.model_name,
+        shadows.model_version as shadow_version,
         metrics.slice_key,
         metrics.slice_value,
         metrics.window_size,
@@ -102,6 +112,10 @@ live as (
             and metrics.window_size = conditions.window_size
             and metrics.slice_key = conditions.slice_key
             and conditions.compare_to like '%live'
+    inner join shadows
+        on
+            metrics.model_name = shadows.model_name
+            and metrics.model_version <> shadows.model_version
     where
         metrics.role = 'live'
         and coalesce(metrics.label_view, 'as_known') = 'as_known'
@@ -184,6 +198,7 @@ compared as (
         on
             matched.compare_to like '%live'
             and matched.model_name = live.model_name
+            and matched.model_version = live.shadow_version
             and matched.slice_key = live.slice_key
             and matched.slice_value = live.slice_value
             and matched.window_size = live.window_size
