@@ -21,22 +21,25 @@ stale_dates as (
 
 predictions as (
     select
-        model_name,
-        model_version,
-        role,
-        slice_key,
-        slice_value,
-        event_date,
-        views.label_view,
-        sum(prediction_count)::bigint as prediction_count,
-        coalesce(
-            sum(labeled_count)
-                filter (where views.label_view = 'latest' or known_on <= event_date + 1),
-            0
-        )::bigint as labeled_count
-    from {{ ref('int_label_coverage_days') }}
-    cross join (values ('as_known'), ('latest')) as views (label_view)
-    where {{ is_stale('event_date', ref('int_label_dates'), 'event_date') }}
+        coverage_days.model_name,
+        coverage_days.model_version,
+        coverage_days.role,
+        coverage_days.slice_key,
+        coverage_days.slice_value,
+        coverage_days.event_date,
+        known.label_view,
+        sum(coverage_days.prediction_count)::bigint as prediction_count,
+        coalesce(sum(
+            case
+                when
+                    known.label_view = 'latest'
+                    or coverage_days.known_on <= coverage_days.event_date + 1
+                    then coverage_days.labeled_count
+            end
+        ), 0)::bigint as labeled_count
+    from {{ ref('int_label_coverage_days') }} as coverage_days
+    cross join (values ('as_known'), ('latest')) as known (label_view) -- noqa: AL05
+    where {{ is_stale('coverage_days.event_date', ref('int_label_dates'), 'event_date') }}
     group by all
 ),
 
@@ -97,29 +100,31 @@ labels as (
 
 outcomes as (
     select
-        model_name,
-        model_version,
-        role,
-        slice_key,
-        slice_value,
-        event_date,
-        views.label_view,
-        sum(judged_count)::bigint as judged_count,
-        sum(correct_count)::bigint as correct_count,
-        sum(true_positive_count)::bigint as true_positive_count,
-        sum(false_positive_count)::bigint as false_positive_count,
-        sum(true_negative_count)::bigint as true_negative_count,
-        sum(false_negative_count)::bigint as false_negative_count,
-        sum(scored_count)::bigint as scored_count,
+        labels.model_name,
+        labels.model_version,
+        labels.role,
+        labels.slice_key,
+        labels.slice_value,
+        labels.event_date,
+        known.label_view,
+        sum(labels.judged_count)::bigint as judged_count,
+        sum(labels.correct_count)::bigint as correct_count,
+        sum(labels.true_positive_count)::bigint as true_positive_count,
+        sum(labels.false_positive_count)::bigint as false_positive_count,
+        sum(labels.true_negative_count)::bigint as true_negative_count,
+        sum(labels.false_negative_count)::bigint as false_negative_count,
+        sum(labels.scored_count)::bigint as scored_count,
         -- In order: a parallel sum of doubles differs from run to run.
-        sum(absolute_error_sum order by absolute_error_sum) as absolute_error_sum,
-        sum(squared_error_sum order by squared_error_sum) as squared_error_sum
+        sum(labels.absolute_error_sum order by labels.absolute_error_sum) as absolute_error_sum,
+        sum(labels.squared_error_sum order by labels.squared_error_sum) as squared_error_sum
     from labels
-    cross join (values ('as_known'), ('latest')) as views (label_view)
+    cross join (values ('as_known'), ('latest')) as known (label_view) -- noqa: AL05
     where
-        case views.label_view
-            when 'latest' then replaced_on is null
-            else known_on <= event_date + 1 and coalesce(replaced_on > event_date + 1, true)
+        case known.label_view
+            when 'latest' then labels.replaced_on is null
+            else
+                labels.known_on <= labels.event_date + 1
+                and coalesce(labels.replaced_on > labels.event_date + 1, true)
         end
     group by all
 )

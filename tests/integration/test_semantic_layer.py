@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import duckdb
 import pytest
@@ -409,7 +410,7 @@ def test_corrections_of_labels(case, ask):
     for row in events:
         counted["labels"] += len(row["labels"])
         values = [value for _, value in row["labels"]]
-        counted["corrected"] += sum(a != b for a, b in zip(values, values[1:], strict=False))
+        counted["corrected"] += sum(a != b for a, b in pairwise(values))
     (found,) = ask(["label_count", "corrected_label_count", "label_correction_rate"])
     assert found["label_count"] == counted["labels"]
     assert found["corrected_label_count"] == counted["corrected"]
