@@ -138,9 +138,15 @@ select
     predictions.label_view,
     predictions.prediction_count,
     predictions.labeled_count,
-    outcomes.* exclude (
-        model_name, model_version, role, slice_key, slice_value, event_date, label_view
-    ),
+    outcomes.judged_count,
+    outcomes.correct_count,
+    outcomes.true_positive_count,
+    outcomes.false_positive_count,
+    outcomes.true_negative_count,
+    outcomes.false_negative_count,
+    outcomes.scored_count,
+    outcomes.absolute_error_sum,
+    outcomes.squared_error_sum,
     predictions.event_date,
     stale_dates.revision
 from predictions
