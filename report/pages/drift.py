@@ -104,7 +104,10 @@ def _series(database: Database, model: Model) -> list[Row]:
 
 
 def _distributions(database: Database, model: Model) -> list[Row]:
-    """Give a row for all windows with the same cells and the same counts to compare with."""
+    """Give a row for all windows with the same cells and the same baseline.
+
+    Each window before is another one, so its counts stand beside those of the window.
+    """
     return database.rows(
         f"""
         with windows as (
@@ -120,12 +123,14 @@ def _distributions(database: Database, model: Model) -> list[Row]:
             group by feature, comparison, window_size, version, day
         )
         select
-            feature, comparison, window_size, edges, categories, before,
+            feature, comparison, window_size, edges, categories,
+            if(comparison = 'baseline', before, null) as baseline,
             list(version order by version, day) as versions,
             list(day order by version, day) as days,
+            list(before order by version, day) filter (comparison <> 'baseline') as before,
             list(current order by version, day) as current
         from windows
-        group by feature, comparison, window_size, edges, categories, before
+        group by feature, comparison, window_size, edges, categories, baseline
         order by min(day), min(version)
         """,
         name=model.name,
@@ -207,7 +212,7 @@ def _files(
         view = f"{row['window_size']}-{row['comparison']}"
         panels[f"{folder}/{view}/{numbers[row['feature']]}.js"]["cells"].append(
             {name: row[name] for name in
-             ("edges", "categories", "before", "versions", "days", "current")}
+             ("edges", "categories", "baseline", "before", "versions", "days", "current")}
         )  # fmt: skip
     for panel in panels.values():
         panel["slices"], panel["left_out"] = moved_most(panel["slices"])
