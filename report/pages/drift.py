@@ -8,7 +8,7 @@ from typing import Any
 
 from report.database import Database, Row
 from report.models import Model
-from report.site import Page
+from report.site import Json, Page
 
 # Slices of a feature that its map shows: those that moved most. More rows say no more.
 SLICES = 40
@@ -104,9 +104,10 @@ def _series(database: Database, model: Model) -> list[Row]:
 
 
 def _distributions(database: Database, model: Model) -> list[Row]:
-    """Give a row for all windows with the same cells and the same baseline.
+    """Give the cells of all windows of each feature: a group has the same cells and baseline.
 
-    Each window before is another one, so its counts stand beside those of the window.
+    Each window before is another one, so its counts stand beside those of the window. It is much,
+    and is written as JSON where it is read.
     """
     return database.rows(
         f"""
@@ -121,17 +122,31 @@ def _distributions(database: Database, model: Model) -> list[Row]:
             from {{public}}.feature_distributions
             where model_name = $name and slice_key = 'all'
             group by feature, comparison, window_size, version, day
+        ),
+
+        groups as (
+            select
+                feature, comparison, window_size, edges, categories,
+                if(comparison = 'baseline', before, null) as baseline,
+                list(version order by version, day) as versions,
+                list(day order by version, day) as days,
+                list(before order by version, day) filter (comparison <> 'baseline') as before,
+                list(current order by version, day) as current
+            from windows
+            group by feature, comparison, window_size, edges, categories, baseline
         )
+
         select
-            feature, comparison, window_size, edges, categories,
-            if(comparison = 'baseline', before, null) as baseline,
-            list(version order by version, day) as versions,
-            list(day order by version, day) as days,
-            list(before order by version, day) filter (comparison <> 'baseline') as before,
-            list(current order by version, day) as current
-        from windows
-        group by feature, comparison, window_size, edges, categories, baseline
-        order by min(day), min(version)
+            feature, comparison, window_size,
+            to_json(list(
+                {{
+                    edges: edges, categories: categories, baseline: baseline, versions: versions,
+                    days: days, before: before, current: current
+                }}
+                order by list_min(days), list_min(versions)
+            ))::varchar as cells
+        from groups
+        group by all
         """,
         name=model.name,
     )
@@ -210,10 +225,7 @@ def _files(
         maps[f"{folder}/{view}.js"].append({"feature": number, "newest": newest} | line)
     for row in distributions:
         view = f"{row['window_size']}-{row['comparison']}"
-        panels[f"{folder}/{view}/{numbers[row['feature']]}.js"]["cells"].append(
-            {name: row[name] for name in
-             ("edges", "categories", "baseline", "before", "versions", "days", "current")}
-        )  # fmt: skip
+        panels[f"{folder}/{view}/{numbers[row['feature']]}.js"]["cells"] = Json(row["cells"])
     for panel in panels.values():
         panel["slices"], panel["left_out"] = moved_most(panel["slices"])
     return dict(maps) | dict(panels)

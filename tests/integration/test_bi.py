@@ -3,6 +3,8 @@
 import json
 import time
 from collections import Counter, defaultdict
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
@@ -48,6 +50,15 @@ def figures_of(events):
         errors[key] += one["status"] >= 400
         slowest[key] = max(slowest[key], one["latency_ms"])
     return [(*key, requests[key], errors[key], slowest[key]) for key in sorted(requests)]
+
+
+def types_of(connection, relation):
+    return [row[:2] for row in connection.sql(f"describe from {relation}").fetchall()]
+
+
+def in_utc(value):
+    """Give a time of the tables, which has no zone, as Parquet has it."""
+    return value.replace(tzinfo=ZoneInfo("UTC")) if isinstance(value, datetime) else value
 
 
 def found_in(rows):
@@ -144,19 +155,19 @@ def test_parquet_is_the_tables(warehouse, first, tmp_path, capsys):
         assert [path.name for path in paths] == [f"{name}.parquet" for (name,) in names]
         total = 0
         for path in paths:
-            table = connection.sql(f"from ml_monitoring.{path.stem}").to_arrow_table()
+            table = f"ml_monitoring.{path.stem}"
             written = pq.read_table(path)
-            utc = pa.schema(
-                (name, pa.timestamp("us", "UTC") if pa.types.is_timestamp(kind) else kind)
-                for name, kind in zip(table.schema.names, table.schema.types, strict=True)
-            )
-            # A file does not say which columns are never null.
-            assert written.schema.names == utc.names, path.stem
-            assert [str(kind) for kind in written.schema.types] == [
-                str(kind) for kind in utc.types
-            ], path.stem
-            expected = Counter(map(repr, table.cast(utc).to_pylist()))
-            assert Counter(map(repr, written.to_pylist())) == expected, path.stem
+            assert types_of(connection, f"read_parquet('{path}')") == [
+                (name, "TIMESTAMP WITH TIME ZONE" if kind == "TIMESTAMP" else kind)
+                for name, kind in types_of(connection, table)
+            ], table
+            assert {str(kind) for kind in written.schema.types if pa.types.is_timestamp(kind)} <= {
+                "timestamp[us, tz=UTC]"
+            }, table
+            rows = connection.sql(f"from {table}").fetchall()
+            expected = Counter(repr([in_utc(value) for value in row]) for row in rows)
+            found = Counter(repr([*row.values()]) for row in written.to_pylist())
+            assert found == expected, table
             total += written.num_rows
     assert f"{len(paths)} tables with {total:,} rows" in capsys.readouterr().out
     # And the figures, read by pandas alone.
