@@ -296,6 +296,7 @@ def report(figures: dict) -> str:
     whole = table(["", ""], [
         ["published file", f"{figures['database']:.2f} GiB"],
         ["`python -m report`", f"{written['wall']:.1f} s"],
+        ["processor time of it", f"{written['cpu']:.1f} s"],
         ["peak memory", f"{written['peak']:.2f} GiB"],
         ["site", f"{figures['site'] * 1024:.0f} MiB, {figures['files']:,} files"],
     ])  # fmt: skip
