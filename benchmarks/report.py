@@ -25,6 +25,7 @@ from benchmarks.generate_events import COUNTRIES, DEVICES, INPUTS, START, chosen
 from benchmarks.measure import (
     BenchmarkError,
     arguments_of,
+    require_disk,
     run_part,
     run_process,
     say,
@@ -197,6 +198,8 @@ def make_database(folder: Path, arguments: argparse.Namespace) -> tuple[Path, Me
     """Build one model and multiply it; return the published file and what the build took."""
     landing = folder / "landing"
     shutil.rmtree(folder, ignore_errors=True)
+    years = arguments.models * arguments.days / 365
+    require_disk(folder, 2 + 0.45 * years, f"The report of {arguments.models} models")
     database = new_database(folder / "built")
     configure(database, arguments.days)
     say(f"writing {arguments.days} days of {arguments.events_per_day:,} events")
