@@ -265,14 +265,15 @@ def open_pages(site: Path) -> dict[str, dict]:
     return found
 
 
-#: Charts are drawn once each has something in it, and nothing changes for two frames.
+#: When the last chart was drawn, once none has been for a second: some wait for files of theirs.
 DRAWN = """
     () => new Promise((done) => {
-        const drawn = () => [...document.querySelectorAll('.canvas, .strip')]
-            .every((chart) => chart.offsetParent === null || chart.childElementCount > 0);
-        const wait = () => drawn()
-            ? requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now())))
-            : requestAnimationFrame(wait);
+        let last = performance.now();
+        for (const element of document.querySelectorAll('.canvas, .strip')) {
+            const chart = window.echarts && window.echarts.getInstanceByDom(element);
+            if (chart) chart.on('finished', () => { last = performance.now(); });
+        }
+        const wait = () => (performance.now() - last > 1000 ? done(last) : setTimeout(wait, 50));
         wait();
     })
 """
