@@ -57,7 +57,7 @@ def built_nodes(home):
 
 
 @pytest.fixture(scope="session")
-def dags(home):
+def dags(home):  # noqa: ARG001
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(EXAMPLES / "airflow_dags.py"))
@@ -110,7 +110,7 @@ def test_the_minutes_of_airflow_run_and_give_way_to_another_build(dags, home):
 
 
 @pytest.fixture(scope="session")
-def definitions(home):
+def definitions(home):  # noqa: ARG001
     return load("dagster_definitions").definitions
 
 
@@ -130,7 +130,7 @@ def test_dagster_streams_the_models_of_the_minutes(definitions, built_nodes):
     assert selected(definitions, "minutes") == streaming
 
 
-def test_dagster_runs_the_minutes(definitions, home):
+def test_dagster_runs_the_minutes(definitions):
     result = definitions.resolve_job_def("minutes").execute_in_process(raise_on_error=False)
     assert result.success
     assert "service_levels_minute" in {

@@ -3,9 +3,9 @@
 The tasks of the models watch one ``dbt build``: DuckDB lets one process write, all models have to
 look back from the same moment, and what is published is of one build.
 
-``ML_MONITORING_HOME`` is the folder of the project, in which ``make build`` has run once: then there
-are its ``.venv`` and ``target/manifest.json``. ``ML_MONITORING_PATH`` is the database, as an absolute
-path, since cosmos runs dbt in a folder of its own.
+``ML_MONITORING_HOME`` is the folder of the project, in which ``make build`` has run once: then
+there are its ``.venv`` and ``target/manifest.json``. ``ML_MONITORING_PATH`` is the database, as an
+absolute path, since cosmos runs dbt in a folder of its own.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Dagster: an asset for each model; everything each hour, the minutes in between.
 
-``ML_MONITORING_HOME`` is the folder of the project, in which ``make build`` has run once: then there
-are its ``.venv`` and ``target/manifest.json``. ``ML_MONITORING_PATH`` is the database.
+``ML_MONITORING_HOME`` is the folder of the project, in which ``make build`` has run once: then
+there are its ``.venv`` and ``target/manifest.json``. ``ML_MONITORING_PATH`` is the database.
 """
 
 import os
