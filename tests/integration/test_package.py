@@ -312,3 +312,18 @@ def test_a_table_that_others_read_cannot_be_switched_off(plain):
     done = plain.dbt("parse")
     assert done.returncode != 0
     assert re.search(r"depends on a node named 'fairness'.* which is disabled", done.stdout, re.S)
+
+
+def test_the_profile_to_copy_is_complete():
+    """The one that is documented, the one that is tested, and the one of this project."""
+    text = (PROJECT / "docs" / "package.md").read_text()
+    (block,) = re.findall(r"```yaml\n( +my_warehouse:.*?)```", text, flags=re.DOTALL)
+    documented = yaml.safe_load(block)["my_warehouse"]["outputs"]["prod"]
+    tested = yaml.safe_load((OTHER_PROJECT / "profiles.yml").read_text())
+    tested = tested["shop_warehouse"]["outputs"]["local"]
+    assert documented | {"path": ""} == tested | {"path": ""}
+    own = yaml.safe_load((PROJECT / "profiles" / "profiles.yml").read_text())
+    own = own["ml_monitoring"]["outputs"]["duckdb"]
+    assert documented["settings"] == own["settings"]
+    modules = [[plugin["module"] for plugin in profile["plugins"]] for profile in (documented, own)]
+    assert modules[0] == modules[1]
