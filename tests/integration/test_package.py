@@ -303,6 +303,25 @@ def test_models_to_monitor_have_to_be_named(plain):
     assert "- name: churn" in done.stdout
 
 
+def test_a_relation_may_be_a_source_or_a_plain_name(plain):
+    (plain.folder / "models" / "sources.yml").write_text(
+        "sources: [{name: serving, schema: raw, tables: [{name: outcomes}]}]"
+    )
+    plain.configure(
+        lambda settings: settings["vars"].update(
+            inference_events_relation="raw.predictions",
+            labels_relation="source('serving', 'outcomes')",
+        )
+    )
+    done = plain.dbt("compile", "--select", "stg_label_lines", "stg_inference_lines")
+    nodes = plain.manifest["nodes"]
+    parents = nodes["model.ml_monitoring.stg_label_lines"]["depends_on"]["nodes"]
+    assert "source.shop.serving.outcomes" in parents, done.stdout
+    # Neither is there: the message names the var of the first that is looked for.
+    assert done.returncode != 0
+    assert re.search(r"The var `(inference_events|labels)_relation` names", done.stdout)
+
+
 def test_a_table_that_others_read_cannot_be_switched_off(plain):
     plain.configure(
         lambda settings: settings.update(
