@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-report test-schedules test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -60,7 +60,7 @@ backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rul
 		$(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') \
 		$(if $(JSON),--json '$(JSON)') $(if $(CSV),--csv '$(CSV)') $(OPTIONS)
 
-test: lint test-python test-integration test-report ## Everything that CI runs
+test: lint test-python test-integration test-report test-schedules ## Everything that CI runs
 
 # Starting dbt takes one core: two files of tests at a time.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
@@ -75,6 +75,17 @@ test-integration: $(VENV)/.installed
 test-report: $(VENV)/.installed
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(BIN)/playwright install chromium
 	$(BIN)/pytest tests/report
+
+# Airflow and Dagster want an environment of their own. The lock is complete, and pip takes a pin with
+# extras for none: hence --no-deps.
+SCHEDULES := .venv-schedules
+$(SCHEDULES)/.installed: tests/scheduling/requirements.txt
+	$(PYTHON) -m venv $(SCHEDULES)
+	$(SCHEDULES)/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+test-schedules: $(VENV)/.installed $(SCHEDULES)/.installed ## Load docs/examples/scheduling in Airflow, Dagster
+	$(SCHEDULES)/bin/pytest --confcutdir tests/scheduling tests/scheduling
 
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \
@@ -107,6 +118,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
 	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
+	uv pip compile tests/scheduling/requirements.in -c requirements-dev.txt $(LOCK) -o tests/scheduling/requirements.txt
 	echo mutmut | uv pip compile - -c requirements-dev.txt $(LOCK) -o mutations/requirements.txt
 
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet

@@ -82,7 +82,7 @@ monitored_models:
     {% set types = ['numerical', 'categorical', 'boolean', 'timestamp'] %}
     {% set known = ['name', 'task', 'decision_threshold', 'latency_threshold_ms', 'baseline',
                     'min_label_coverage', 'label_grace_hours', 'features', 'slices',
-                    'protected_attributes', 'protected_intersections'] %}
+                    'protected_attributes', 'protected_intersections', 'is_demo'] %}
 
     {% for key in model if key not in known %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the unknown key `' ~ key
