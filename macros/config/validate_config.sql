@@ -48,6 +48,12 @@ monitored_models:
                 'monitored_models', 'has an entry (number ' ~ loop.index
                 ~ ') without a `name` that is text.', example) %}
         {% endif %}
+        {% if model.name | trim == '' or model.name | length > 200
+              or modules.re.search('[\\x00-\\x1f]', model.name) %}
+            {% do ml_monitoring.config_error('monitored_models', 'has the model `' ~ model.name
+                ~ '`; the name of a model is text of up to 200 characters without control'
+                ~ ' characters.', example) %}
+        {% endif %}
         {% if model.name in seen %}
             {% do ml_monitoring.config_error(
                 'monitored_models', 'names the model `' ~ model.name ~ '` twice.', example) %}
