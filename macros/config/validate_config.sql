@@ -11,7 +11,7 @@
     {% do ml_monitoring.is_publishing() %}
     {% do ml_monitoring.check_custom_expressions() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
-                    'alert_rules_relation', 'deployments_relation',
+                    'alert_rules_relation', 'deployments_relation', 'launch_margins_relation',
                     'alert_acknowledgements_relation', 'alert_silences_relation',
                     'maintenance_windows_relation'] %}
         {% do ml_monitoring.relation_var(name) %}
