@@ -14,7 +14,7 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock audit sbom
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -108,6 +108,12 @@ format: $(VENV)/.installed ## Mend what can be mended
 docs: $(VENV)/.installed ## dbt docs, in target/
 	$(BIN)/dbt docs generate
 
+audit: $(VENV)/.installed ## Whether anything is known against what is locked (needs the network)
+	@$(BIN)/python -m supply_chain audit
+
+sbom: $(VENV)/.installed ## A bill of what is locked, as CycloneDX: sbom.json
+	@$(BIN)/python -m supply_chain sbom
+
 lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
@@ -117,4 +123,4 @@ lock: ## Lock the dependencies anew (needs uv)
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays backtests *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
+	rm -rf target logs data replays backtests sbom.json *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
