@@ -49,6 +49,7 @@ HARMFUL = [
     "line\u2028separator\u2029",
     "\u202eright to left\u202c \u200b\ufeff",
     "*",
+    "[/bold] [link=x]",
 ]
 #: What a name in the configuration may not hold.
 UNSPEAKABLE = [
@@ -81,6 +82,8 @@ MODEL = {
     "protected_attributes": [HARMFUL[0], ATTRIBUTE],
     "protected_intersections": [[HARMFUL[0], ATTRIBUTE]],
 }
+#: Stands for what only those may see who may see the logs.
+RAW = "raw-canary-71"
 DAYS, EACH_DAY, RELEASE = 7, 100, 4
 
 
@@ -100,9 +103,10 @@ def hostile_traffic():
             "features": {name: rng.choice(HOSTILE) for name in HARMFUL}
             # Few values each, all of them together: rare categories have no cell of their own.
             | {name: rng.choice(HOSTILE[first::6]) for first, name in enumerate(SLICES)}
-            | {"' + number": rng.gauss(0, 1)},
-            "attributes": {ATTRIBUTE: text, EXTRA: text},
-            "upstream": {text: {"status": 200, "latency_ms": 5 + 500 * (day == DAYS - 1)}},
+            | {"' + number": rng.gauss(0, 1), "undeclared": RAW},
+            "attributes": {ATTRIBUTE: text, EXTRA: text, "undeclared": RAW},
+            "trace_id": RAW,
+            "upstream": {text: {"status": 200, "latency_ms": 5, "of": RAW}},
             "preprocessing": {text: day == DAYS - 1},
             "score": score,
         }
@@ -119,7 +123,7 @@ def hostile_traffic():
         events += [event(f"m {text}", ts="2024-03-02T00:00:00Z", model=text, model_version=text),
                    event(f"r {text}", model=MODEL_NAME, role=text),
                    event(f"t {text}", model=MODEL_NAME, ts=text),
-                   text.replace("\n", " ")]  # fmt: skip
+                   f"{text} {RAW}".replace("\n", " ")]  # fmt: skip
     return events, labels
 
 
@@ -170,7 +174,9 @@ def built(tmp_path_factory):
     silence = {"alert_name": "", "model_name": MODEL_NAME, "starts_at": "2024-03-07",
                "ends_at": "2024-03-20", "comment": ""}  # fmt: skip
     warehouse.own("silences", silence, [{"alert_name": text, "comment": text} for text in HOSTILE])
-    warehouse.own('"maintenance; x"', silence, [{}])
+    warehouse.own('"maintenance; x"', silence, [
+        {"starts_at": "2024-04-01", "ends_at": "2024-04-02", "comment": text} for text in HOSTILE
+    ])  # fmt: skip
     events, labels = hostile_traffic()
     size = len(events) // len(HARMFUL) + 1
     for number, text in enumerate(HARMFUL):
@@ -258,20 +264,43 @@ def test_names_come_back_letter_for_letter(built):
                        ("invalid_role", "invalid_ts", "malformed")]  # fmt: skip
 
 
-def test_the_published_copy_holds_the_same_names(built):
+def test_the_published_copy_holds_the_same_names_and_nothing_raw(built):
     warehouse, *_ = built
     with duckdb.connect(str(warehouse.published), read_only=True) as connection:
         found = connection.sql("select distinct alert_name from ml_monitoring.alerts").fetchall()
+        tables = connection.sql("select schema_name, table_name from duckdb_tables()").fetchall()
+        leaks = [
+            table
+            for schema, table in tables
+            if connection.sql(
+                f"from {schema}.{table} as rows where rows::varchar like '%{RAW}%' limit 1"
+            ).fetchall()
+        ]
     assert {name for (name,) in found} == {*HOSTILE, *(f"{text}!" for text in HOSTILE)}
+    assert len(tables) > 20 and not leaks
+    # Where it may be, it is found: the search can find it.
+    restricted = "ml_monitoring_restricted.stg_rejected_lines"
+    query = f"select count(*) from {restricted} as rows where rows::varchar like '%{RAW}%'"
+    assert warehouse.query(query) == [(len(HOSTILE),)]
 
 
 def test_the_terminal_is_left_alone(built):
     """Neither a sequence that steers it, nor a line that the build has not written."""
-    _, build, _ = built
+    warehouse, build, _ = built
     assert "SLO report as of" in build.output and "why      " in build.output
-    assert not [line for line in build.output.splitlines() if line.lstrip().startswith("::error")]
-    for sign in "\x1b\0\u2028\u202e":
-        assert sign not in build.output, ascii(sign)
+    outputs = [build.output]
+    for program in (["-m", "demo.summary"], ["python_udfs/notifier.py", "--dry-run"]):
+        done = subprocess.run(
+            [sys.executable, *program], cwd=PROJECT, capture_output=True, text=True, check=False,
+            env=os.environ | {"ML_MONITORING_PATH": str(warehouse.database)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout + done.stderr)
+    assert "The newest alerts" in outputs[1] and "[/bold] [link=x]" in outputs[1]
+    assert "firing: " in outputs[2]
+    for output in outputs:
+        assert not [line for line in output.splitlines() if line.lstrip().startswith("::error")]
+        assert not re.search("[\x1b\0\u2028\u202e]", output)
 
 
 class Elements(HTMLParser):
