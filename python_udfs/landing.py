@@ -47,6 +47,9 @@ UNPACKED_BYTES_THAT_MATTER = 64 << 20
 BATCH_BYTES = 8 << 20
 #: What a batch of Parquet rows may need where all of them hold the longest text of its dictionary.
 MOST_BATCH_BYTES = 64 << 20
+#: As of a .gz, but Parquet stores what repeats once and packs better.
+MOST_PARQUET_TIMES = 1000
+PARQUET_BYTES_THAT_MATTER = 256 << 20
 #: No Parquet file of distinct requests has more rows than bytes; small ones may.
 ROWS_THAT_MATTER = 1_000_000
 BATCH_ROWS = 65_536
@@ -526,9 +529,16 @@ def parquet_batches(
     report = FileReport()
     try:
         with opened(path, root) as plain, pq.ParquetFile(plain) as file:
-            refuse_a_bomb(file, path.stat().st_size)
+            size, unpacked = path.stat().st_size, 0
+            refuse_a_bomb(file, size)
             wanted = None if as_lines else shape.wanted(file.schema_arrow.names)
             for batch in parquet_parts(plain, file, wanted):
+                unpacked += batch.nbytes
+                if unpacked > max(PARQUET_BYTES_THAT_MATTER, MOST_PARQUET_TIMES * size):
+                    raise RefusedFileError(
+                        f"it unpacks to more than {MOST_PARQUET_TIMES} times its size, as no log"
+                        " does"
+                    )
                 first = report.line_count + 1
                 if as_lines:
                     rendered = [

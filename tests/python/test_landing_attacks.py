@@ -122,12 +122,10 @@ def test_parquet_with_one_long_text_in_all_rows(tmp_path, as_lines):
     same = pa.DictionaryArray.from_arrays(place, ["x" * (1 << 20)])
     pq.write_table(pa.table({"request_id": same}), path, store_schema=False)
     assert path.stat().st_size < 100_000
-    sizes = []
-    for batch in parquet_batches(path, "name", SHAPE, as_lines):
-        sizes.append((len(batch), batch.nbytes))
-        if len(sizes) == 3:
-            break
-    assert all(0 < rows <= 64 and size < 100 << 20 for rows, size in sizes)
+    *parts, report = parquet_batches(path, "name", SHAPE, as_lines)
+    assert all(0 < len(part) <= 64 and part.nbytes < 100 << 20 for part in parts)
+    assert 150 <= sum(map(len, parts)) <= 256
+    assert "unpacks to more than 1000 times its size" in report["file_problem"][0].as_py()
 
 
 def test_parquet_with_a_text_that_is_too_long(tmp_path):
