@@ -34,10 +34,10 @@
     {% do log('\nSLO report as of ' ~ ml_monitoring.as_of() ~ ' UTC: '
         ~ breaches.rows | length ~ ' open', info=true) %}
     {% for breach in breaches.rows %}
-        {% do log('\n  ' ~ breach.severity | upper ~ '  ' ~ breach.slo_name
-            ~ '\n    what     ' ~ breach.summary
-            ~ '\n    why      ' ~ breach.likely_cause
-            ~ '\n    runbook  ' ~ breach.runbook, info=true) %}
+        {% do log('\n  ' ~ breach.severity | upper ~ '  ' ~ ml_monitoring.on_one_line(breach.slo_name)
+            ~ '\n    what     ' ~ ml_monitoring.on_one_line(breach.summary)
+            ~ '\n    why      ' ~ ml_monitoring.on_one_line(breach.likely_cause)
+            ~ '\n    runbook  ' ~ ml_monitoring.on_one_line(breach.runbook), info=true) %}
     {% endfor %}
     {% do log('', info=true) %}
     {{ return('') }}

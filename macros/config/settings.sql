@@ -177,9 +177,10 @@
 
 {% macro landing_path() %}
     {% set given = var('landing_path', 'data/landing') %}
-    {% if given is not string or given | trim == '' %}
+    {% if given is not string or given | trim == '' or modules.re.search('[\\x00-\\x1f]', given) %}
         {% do ml_monitoring.config_error('landing_path', 'is `' ~ given
-            ~ '`; it must be the path of a folder.', 'landing_path: data/landing') %}
+            ~ '`; it must be the path of a folder, without control characters.',
+            'landing_path: data/landing') %}
     {% endif %}
     {{ return(given.rstrip('/')) }}
 {% endmacro %}
@@ -204,16 +205,19 @@
     {% set relation = ml_monitoring.relation_of(given) %}
     {% if not relation %}
         {% do ml_monitoring.config_error(name, 'is `' ~ given
-            ~ '`; it must name a relation.', name ~ ": my_schema.my_table # or ref('my_model')") %}
+            ~ '`; it must name a relation, without quotation marks, backslashes or control'
+            ~ ' characters.', name ~ ": my_schema.my_table # or ref('my_model')") %}
     {% endif %}
     {{ return(relation) }}
 {% endmacro %}
 
 
-{# A relation by its name, schema.table; none where that is no name. #}
+{# A relation by its name, schema.table; none where that is no name. dbt puts quotes around the
+   parts without a look at what is in them. #}
 {% macro relation_of(given) %}
     {% set parts = given.split('.') if given is string else [] %}
-    {% if not 1 <= parts | length <= 3 or '' in parts %}
+    {% if not 1 <= parts | length <= 3 or '' in parts
+          or modules.re.search('["\'`\\\\\\x00-\\x1f\\x7f]', given) %}
         {{ return(none) }}
     {% endif %}
     {{ return(api.Relation.create(
