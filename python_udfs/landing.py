@@ -627,6 +627,32 @@ class Plugin(BasePlugin):
             yield from parquet_batches(path, file_path, self._shapes[name], as_lines=False)
 
 
+def stream_of(
+    form: str, *, input: str, folder: str, file_paths: list[str], monitored_models: list[Any]
+) -> Stream:
+    """Give the stream of some landing files, for a worker that has no dbt.
+
+    Parameters
+    ----------
+    form : str
+        ``lines`` or ``rows``.
+    input : str
+        ``inference_events`` or ``labels``.
+    folder : str
+        The landing folder.
+    file_paths : list of str
+        Relative to it.
+    monitored_models : list of dict
+        The var of that name.
+    """
+    plugin = object.__new__(Plugin)
+    plugin.initialize({})
+    source = {"input": input, "form": form, "monitored_models": monitored_models}
+    stream = plugin.load(source)
+    plugin._plan(input, folder, file_paths)
+    return stream
+
+
 def event_shape(monitored_models: list[dict[str, Any]]) -> Shape:
     """Shape of the inference events of some models: their features and what they slice by.
 
