@@ -6,7 +6,7 @@ LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -42,6 +42,10 @@ summary: $(VENV)/.installed ## Show again what the last build found
 
 notify: $(VENV)/.installed ## Tell who should know: make notify, or make notify DRY_RUN=1
 	@$(BIN)/python python_udfs/notifier.py $(if $(DRY_RUN),--dry-run) $(if $(GIVE_UP_AFTER),--give-up-after $(GIVE_UP_AFTER))
+
+export: $(VENV)/.installed ## The public tables as Parquet: make export FOLDER=/srv/bi TABLES="alerts slo_status"
+	@$(BIN)/python python_udfs/exporting.py --folder '$(or $(FOLDER),export)' $(if $(DATABASE),--database '$(DATABASE)') \
+		$(if $(TABLES),--tables $(TABLES))
 
 # Without ALERT the newest alerts are listed. METRIC=roc_auc MODEL=m VERSION=v1 FROM=.. TO=.. splits any change.
 rca: $(VENV)/.installed ## Why did it break? A report: make rca ALERT=18514502ee9c7e79

@@ -28,7 +28,7 @@ DAYS = 30
 #: Five days after the last event: nearly all labels have come.
 AS_OF = f"{START + timedelta(days=DAYS + 5):%Y-%m-%d}"
 #: The demo's, which other relations stand in for.
-SEEDS = ("slo_targets", "alert_rules", "deployments")
+SEEDS = ("slo_targets", "alert_rules", "deployments", "launch_margins")
 #: dbt build as a schedule runs it.
 BUILD = ["build", "--exclude-resource-type", "unit_test"]
 

@@ -40,12 +40,15 @@ class Process:
         GiB of memory at most, as the operating system counts it.
     output : str
         What it printed, where that was kept.
+    cpu : float
+        Seconds of processor time: what the wall time is about without a load of others.
     """
 
     exit_code: int
     wall: float
     peak: float
     output: str = ""
+    cpu: float = 0.0
 
 
 def run_process(
@@ -65,7 +68,8 @@ def run_process(
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - started
-    return Process(process.returncode, wall, usage.ru_maxrss * 1024 / GIB, output)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Process(process.returncode, wall, usage.ru_maxrss * 1024 / GIB, output, cpu)
 
 
 def median_run(runs: list) -> Process:

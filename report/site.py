@@ -114,14 +114,28 @@ def write_site(
     return count
 
 
+class Json(str):
+    """Content that is JSON already, alone or as a value of an object."""
+
+
 def as_json(content: Any) -> jinja2.utils.markupsafe.Markup:
     """Write JSON that can stand inside a script element: no `<`, no NaN, times in UTC."""
-    text = json.dumps(
-        content, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-    )
+    text = _text(content)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return jinja2.utils.markupsafe.Markup(text)
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, Json):
+        return content
+    if isinstance(content, dict) and any(isinstance(value, Json) for value in content.values()):
+        return (
+            "{" + ",".join(f"{_text(name)}:{_text(value)}" for name, value in content.items()) + "}"
+        )
+    return json.dumps(
+        content, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The runbooks and what is in them, for the tests of their form and of their queries."""
+"""The runbooks and other documents with queries, for the tests of their form and queries."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 INDEX = DOCS / "runbooks" / "README.md"
 RUNBOOKS = sorted(path for path in (DOCS / "runbooks").glob("*.md") if path != INDEX)
 TEMPLATE = DOCS / "rca_template.md"
+QUESTIONS = DOCS / "questions.md"
 
 
 def sections(text: str) -> list[tuple[str, str]]:

@@ -163,10 +163,12 @@
             charts.distribution.set({ chart: {} });
             return;
         }
-        const current = found.current[found.days.findIndex((other, n) => other === day && found.versions[n] === version)];
+        const window = found.days.findIndex((other, n) => other === day && found.versions[n] === version);
+        const current = found.current[window];
+        const earlier = found.baseline || found.before[window];
         const cells = current.map((count, n) => ({
-            label: labelOf(found.edges[n], found.categories[n]), before: found.before[n], now: count,
-            shareBefore: found.before[n] / Math.max(1, sum(found.before)), shareNow: count / Math.max(1, sum(current)),
+            label: labelOf(found.edges[n], found.categories[n]), before: earlier[n], now: count,
+            shareBefore: earlier[n] / Math.max(1, sum(earlier)), shareNow: count / Math.max(1, sum(current)),
         }));
         fill("cells", cells.map((cell) => [outside(cell.label), number(cell.before, 9), percent(cell.shareBefore), number(cell.now, 9), percent(cell.shareNow)]));
         // Of many categories, those that changed most; the table has them all.

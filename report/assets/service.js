@@ -8,6 +8,11 @@
     const DAY = 86400000;
     let asked = 0;
 
+    // Days have a version each; hours and minutes come as lists of one version.
+    const lists = (parts) => parts.flatMap((part) => part.minute.map((minute, n) => ({
+        time: 60000 * minute, version: `${part.version} ${part.role}`, requests: part.requests[n],
+        error_rate: part.error_rate[n], p50: part.p50[n], p95: part.p95[n], p99: part.p99[n],
+    })));
     const columns = (parts) => parts.flatMap((part) => (part.time || []).map((time, n) => ({
         time: Date.parse(time), version: `${part.version[n]} ${part.role[n]}`, requests: part.requests[n],
         error_rate: part.error_rate[n], p50: part.p50[n], p95: part.p95[n], p99: part.p99[n],
@@ -86,7 +91,7 @@
             const parts = await Promise.all(wanted.map((month) => report.load(months[month])));
             if (number !== asked) return;
             unit = span <= 3 ? "minute" : "hour";
-            rows = columns(parts.map((part) => part[`${unit}s`]));
+            rows = lists(parts.flatMap((part) => part[`${unit}s`]));
         }
         rows = rows.filter((row) => row.time >= start && row.time < end && (!version || row.version === version));
         showAlerts(version, start, end);

@@ -8,7 +8,7 @@ from typing import Any
 
 from report.database import Database, Row
 from report.models import Model
-from report.site import Page
+from report.site import Json, Page
 
 # Slices of a feature that its map shows: those that moved most. More rows say no more.
 SLICES = 40
@@ -81,52 +81,103 @@ def _days(window_size: str) -> int:
 
 def _series(database: Database, model: Model) -> list[Row]:
     """Give a row for each line of windows, of the whole model and of slices."""
-    lists = ",\n".join(
-        f"list({expression} order by window_start) filter (slice_key = 'all') as {name}"
-        for name, expression in MEASURES.items()
+    measures = ", ".join(f"{name}: {expression}" for name, expression in MEASURES.items())
+    lists = ", ".join(
+        f"list_transform(measures, lambda x: x.{name}) as {name}" for name in MEASURES
     )
+    # Windows are put in order once, and not for each list.
     return database.rows(
         f"""
+        with lines as (
+            select
+                feature, any_value(feature_type) as feature_type, comparison, window_size,
+                slice_key, slice_value, model_version || ' ' || role as version,
+                min(window_start) as first_start,
+                list(
+                    {{
+                        day: {LAST_DAY}, ratio: round(psi / nullif({NOISE}, 0), 2), state: {STATE}
+                    }} order by window_start
+                ) as windows,
+                list({{{measures}}} order by window_start) filter (slice_key = 'all')
+                    as measures
+            from {{public}}.feature_drift
+            where model_name = $name
+            group by feature, comparison, window_size, slice_key, slice_value, version
+        )
+
         select
-            feature, any_value(feature_type) as feature_type, comparison, window_size, slice_key,
-            slice_value, model_version || ' ' || role as version,
-            list({LAST_DAY} order by window_start) as days,
-            list(round(psi / nullif({NOISE}, 0), 2) order by window_start) as ratios,
-            string_agg({STATE}, '' order by window_start) as states,
+            feature, feature_type, comparison, window_size, slice_key, slice_value, version,
+            list_transform(windows, lambda x: x.day) as days,
+            list_transform(windows, lambda x: x.ratio) as ratios,
+            array_to_string(list_transform(windows, lambda x: x.state), '') as states,
             {lists}
-        from {{public}}.feature_drift
-        where model_name = $name
-        group by feature, comparison, window_size, slice_key, slice_value, version
-        order by min(window_start), version
+        from lines
+        order by first_start, version
         """,
         name=model.name,
     )
 
 
 def _distributions(database: Database, model: Model) -> list[Row]:
-    """Give a row for all windows with the same cells and the same counts to compare with."""
+    """Give the cells of all windows of each feature: a group has the same cells and baseline.
+
+    Each window before is another one, so its counts stand beside those of the window. It is much,
+    and is written as JSON where it is read.
+    """
     return database.rows(
         f"""
         with windows as (
             select
                 feature, comparison, window_size, model_version || ' ' || role as version,
                 {LAST_DAY} as day,
-                list([bin_lower, bin_upper] order by bin) as edges,
-                list(category order by bin) as categories,
-                list(baseline_count order by bin) as before,
-                list(current_count order by bin) as current
+                list(
+                    {{
+                        edges: [bin_lower, bin_upper], category: category,
+                        before: baseline_count, current: current_count
+                    }} order by bin
+                ) as cells
             from {{public}}.feature_distributions
             where model_name = $name and slice_key = 'all'
             group by feature, comparison, window_size, version, day
+        ),
+
+        columns as (
+            select
+                feature, comparison, window_size, version, day,
+                list_transform(cells, lambda x: x.edges) as edges,
+                list_transform(cells, lambda x: x.category) as categories,
+                list_transform(cells, lambda x: x.before) as before,
+                list_transform(cells, lambda x: x.current) as current
+            from windows
+        ),
+
+        groups as (
+            select
+                feature, comparison, window_size, edges, categories,
+                if(comparison = 'baseline', before, null) as baseline,
+                list(
+                    {{version: version, day: day, before: before, current: current}}
+                    order by version, day
+                ) as windows
+            from columns
+            group by feature, comparison, window_size, edges, categories, baseline
         )
+
         select
-            feature, comparison, window_size, edges, categories, before,
-            list(version order by version, day) as versions,
-            list(day order by version, day) as days,
-            list(current order by version, day) as current
-        from windows
-        group by feature, comparison, window_size, edges, categories, before
-        order by min(day), min(version)
+            feature, comparison, window_size,
+            to_json(list(
+                {{
+                    edges: edges, categories: categories, baseline: baseline,
+                    versions: list_transform(windows, lambda x: x.version),
+                    days: list_transform(windows, lambda x: x.day),
+                    before: if(
+                        baseline is null, list_transform(windows, lambda x: x.before), null
+                    ),
+                    current: list_transform(windows, lambda x: x.current)
+                }} order by windows[1].day, windows[1].version
+            ))::varchar as cells
+        from groups
+        group by all
         """,
         name=model.name,
     )
@@ -205,10 +256,7 @@ def _files(
         maps[f"{folder}/{view}.js"].append({"feature": number, "newest": newest} | line)
     for row in distributions:
         view = f"{row['window_size']}-{row['comparison']}"
-        panels[f"{folder}/{view}/{numbers[row['feature']]}.js"]["cells"].append(
-            {name: row[name] for name in
-             ("edges", "categories", "before", "versions", "days", "current")}
-        )  # fmt: skip
+        panels[f"{folder}/{view}/{numbers[row['feature']]}.js"]["cells"] = Json(row["cells"])
     for panel in panels.values():
         panel["slices"], panel["left_out"] = moved_most(panel["slices"])
     return dict(maps) | dict(panels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from report.database import Database, Row
+from report.database import Database, Row, grouped
 from report.lines import DEFAULT_WINDOW, last_known, of_window, windows_of
 from report.models import Model
 from report.site import Page
@@ -24,16 +24,17 @@ SIGNS = {
 
 def pages(database: Database, models: list[Model]) -> Iterator[Page]:
     """Give a page for each model; the lines of a window size are loaded when it is chosen."""
-    for model in models:
-        board = database.rows(
-            """
+    # The board ranks whole tables: once for all models.
+    boards = grouped(
+        database.rows("""
             select *, model_version || ' ' || role as version
             from {public}.fairness_calibration_board
-            where model_name = $name
-            order by board_rank
-            """,
-            name=model.name,
-        )
+            order by model_name, board_rank
+        """),
+        "model_name",
+    )
+    for model in models:
+        board = boards.get(model.name, [])
         for row in board:
             row["sign"] = sign(row["state"])
         curves = _curves(database, model)

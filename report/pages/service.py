@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from report.database import Database
+from report.database import Database, Row, grouped
 from report.models import Model
 from report.site import Page
 
@@ -67,37 +67,35 @@ def pages(database: Database, models: list[Model]) -> Iterator[Page]:
 
 def _months(database: Database, model: Model) -> Iterator[tuple[str, dict]]:
     """Give the hours and minutes of each month, by the path of their file."""
-    months = database.rows(
-        """
-        select distinct strftime(window_start, '%Y-%m') as month
-        from {public}.service_levels
-        where model_name = $name and slice_key = 'all' and window_size = '1h'
-        order by month
+    where = "slice_key = 'all' and window_size = '1h'"
+    hours = grouped(_lines(database, model, "service_levels", where), "month")
+    # Silent minutes are those that are not there.
+    where = "request_count > 0"
+    minutes = grouped(_lines(database, model, "service_levels_minute", where), "month")
+    for month in sorted(hours):
+        content = {"hours": hours[month], "minutes": minutes.get(month, [])}
+        yield f"{model.folder}/service/{month}.js", content
+
+
+def _lines(database: Database, model: Model, table: str, where: str) -> list[Row]:
+    """Give a row for each month and version, with a list for each measure: much is in few words.
+
+    Times are minutes since 1970, latencies have what can be seen of them in a chart.
+    """
+    return database.rows(
+        f"""
+        select
+            strftime(window_start, '%Y-%m') as month, model_version as version, role,
+            list(epoch(window_start)::bigint // 60 order by window_start) as minute,
+            list(request_count order by window_start) as requests,
+            list(round(error_rate, 5) order by window_start) as error_rate,
+            list(round(latency_p50_ms, 2) order by window_start) as p50,
+            list(round(latency_p95_ms, 2) order by window_start) as p95,
+            list(round(latency_p99_ms, 2) order by window_start) as p99
+        from {{public}}.{table}
+        where model_name = $name and {where}
+        group by month, version, role
+        order by month, version, role
         """,
         name=model.name,
     )
-    for row in months:
-        parameters = {"name": model.name, "month": row["month"]}
-        where = "model_name = $name and strftime(window_start, '%Y-%m') = $month"
-        yield (
-            f"{model.folder}/service/{row['month']}.js",
-            {
-                "hours": database.columns(
-                    f"""
-                select {COLUMNS} from {{public}}.service_levels
-                where {where} and slice_key = 'all' and window_size = '1h'
-                order by version, role, time
-                """,
-                    **parameters,
-                ),
-                # Silent minutes are those that are not there.
-                "minutes": database.columns(
-                    f"""
-                select {COLUMNS} from {{public}}.service_levels_minute
-                where {where} and request_count > 0
-                order by version, role, time
-                """,
-                    **parameters,
-                ),
-            },
-        )

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 import yaml
 
-from tests.documents import INDEX, RUNBOOKS, TEMPLATE, queries
+from tests.documents import INDEX, QUESTIONS, RUNBOOKS, TEMPLATE, queries
 from tests.integration.warehouse import PROJECT, Warehouse, event
 
 AS_OF = datetime(2013, 4, 10, 12)
@@ -108,8 +108,8 @@ def as_shipped():
     }
 
 
-def built(folder, **faults):
-    warehouse = Warehouse(folder, as_shipped())
+def built(folder, is_published=False, **faults):
+    warehouse = Warehouse(folder, as_shipped() | {"publish": is_published})
     events, labels = flights(**faults)
     warehouse.write("inference_events/events.jsonl.gz", events)
     warehouse.write("labels/labels.jsonl.gz", labels)
@@ -132,7 +132,7 @@ def healthy(tmp_path_factory):
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     return built(
-        tmp_path_factory.mktemp("broken"),
+        tmp_path_factory.mktemp("broken"), is_published=True,
         slow=True, errors=True, rejected=True, unlabelled=True, fewer=True, unlike=True,
         stuck=True, celsius=True, timid=True, unfair=True,
     )  # fmt: skip
@@ -287,6 +287,14 @@ def test_queries_of_documents_run(broken, page):
     assert found
     for query in found:
         warehouse.query(query)
+
+
+def test_queries_for_bi_tools_run_where_these_read(broken):
+    """On the published file, which has the public tables and `published_build` alone."""
+    warehouse, _ = broken
+    with duckdb.connect(str(warehouse.published), read_only=True) as connection:
+        for query in queries(QUESTIONS.read_text()):
+            connection.execute(query)
 
 
 def test_first_query_of_a_runbook_shows_its_alerts(broken):

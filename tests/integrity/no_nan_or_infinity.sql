@@ -12,7 +12,7 @@
     ref('custom_metrics'),
     ref('multivariate_drift'), ref('multivariate_drift_features'),
     ref('label_view_changes'), ref('slice_changes'),
-    ref('estimated_performance'), ref('feature_integrity'),
+    ref('estimated_performance'), ref('feature_integrity'), ref('daily_outcomes'),
     ref('shadow_comparison'), ref('shadow_disagreements'), ref('launch_criteria'),
     ref('root_cause_contributions'), ref('root_cause_suspects'),
     ref('release_comparison'), ref('fairness_calibration_board'),

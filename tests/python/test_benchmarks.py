@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import peers
+from benchmarks import peers, report
 from benchmarks.builds import Measured
 from benchmarks.generate_events import INPUTS, make_hour, write_day, write_days
 from benchmarks.measure import BenchmarkError, median_run, require_disk, run_process, table
@@ -143,3 +143,41 @@ def test_a_process_is_measured_by_itself():
 def test_a_disk_that_is_too_small_is_named(tmp_path):
     with pytest.raises(BenchmarkError, match=r"needs some 1000000000\.0 GiB of disk"):
         require_disk(tmp_path, 1e9, "A build of 1 events")
+
+
+def test_a_model_is_there_by_as_many_names_as_asked_for(tmp_path):
+    published = tmp_path / "published.duckdb"
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("""
+            create schema made;
+            create table made.levels as
+            select 'model 01' as model_name, range as day from range(3);
+            create table made.alerts as select 'model 01' as model_name, 'a' || range as alert_id
+            from range(2);
+            create table made.lines as select alert_id, 1 as line from made.alerts;
+            create table made.files as select 1 as file;
+        """)
+    report.multiply(published, 3)
+    with duckdb.connect(str(published)) as connection:
+        levels = connection.sql("from made.levels order by all").fetchall()
+        alerts = connection.sql("from made.alerts").fetchall()
+        lines = connection.sql("select alert_id from made.lines").fetchall()
+        assert connection.sql("from made.files").fetchall() == [(1,)]
+    assert levels == [(f"model 0{number}", day) for number in (1, 2, 3) for day in range(3)]
+    assert sorted(name for name, _ in alerts) == [row[0] for row in levels if row[1] < 2]
+    assert len({key for _, key in alerts}) == 6
+    assert {key for _, key in alerts} == {key for (key,) in lines}
+
+
+def test_days_of_the_report_have_shadows_and_incidents(tmp_path):
+    for day in (0, 3, 4, 45):
+        report.write_day(tmp_path, day, 8, 50)
+    events = [
+        pq.read_table(tmp_path / "inference_events" / name).to_pylist()
+        for name in ("2024-01-01.parquet", "2024-01-05.parquet", "2024-02-15.parquet")
+    ]
+    served = [{(row["model_version"], row["role"]) for row in rows} for rows in events]
+    assert served == [{("v1", "live"), ("v2", "shadow")}, {("v2", "live")}, {("v2", "live")}]
+    assert len(events[0]) == 100 and len(events[0][0]["features"]) == 50
+    typical = [np.median([row["latency_ms"] for row in rows]) for rows in events]
+    assert typical[2] > 2 * typical[1]

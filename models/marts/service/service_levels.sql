@@ -26,5 +26,6 @@ closed as (
 
 select
     {{ shared_keys() | join(',\n    ') }},
-    {{ service_columns('minutes') }}
+    {{ service_columns('minutes') }},
+    latency_count
 from closed
