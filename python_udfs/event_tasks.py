@@ -18,6 +18,8 @@ import duckdb
 
 #: The column by which requests are spread over files; no relation shows it.
 BUCKET = "lake_bucket"
+#: Types that Parquet does not have.
+WIDE = ("HUGEINT", "UHUGEINT")
 
 
 @dataclass
@@ -31,8 +33,9 @@ class Task:
         A query of DuckDB, as dbt has compiled it.
     database : str
         The name by which it calls its database.
-    tables : dict of str to list of str
-        The Parquet files of each relation that it reads, by qualified name.
+    tables : dict of str to dict
+        Of each relation that it reads, by qualified name, its Parquet ``files`` and the ``types``
+        of its columns that Parquet does not have.
     views : list of str
         Statements that make the views that it reads, in order.
     landing : dict
@@ -52,7 +55,7 @@ class Task:
     number: int
     sql: str
     database: str
-    tables: dict[str, list[str]]
+    tables: dict[str, dict[str, Any]]
     views: list[str]
     target: str
     landing: dict[str, Any] = field(default_factory=dict)
@@ -72,8 +75,8 @@ def run_task(task: Task) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``number``, ``files`` (what was written, with ``rows``), ``seconds`` and ``peak_mb``, the
-        memory that the worker's process has had at most.
+        ``number``, ``files`` (what was written), ``types`` (of columns that Parquet does not have),
+        ``seconds`` and ``peak_mb``, the memory that the worker's process has had at most.
 
     Raises
     ------
@@ -84,12 +87,13 @@ def run_task(task: Task) -> dict[str, Any]:
     connection = duckdb.connect(config={"threads": 1})
     try:
         prepare(connection, task)
-        files = write(connection, task)
+        files, types = write(connection, task)
     finally:
         connection.close()
     return {
         "number": task.number,
         "files": files,
+        "types": types,
         "seconds": time.monotonic() - started,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -104,8 +108,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
     sources = task.landing.get("sources", {})
     for name in (*task.tables, *sources.values(), *map(name_of_view, task.views)):
         connection.execute(f"create schema if not exists {name.rsplit('.', 1)[0]}")
-    for name, files in task.tables.items():
-        connection.execute(f"create view {name} as {query_of(files)}")
+    for name, table in task.tables.items():
+        connection.execute(f"create view {name} as {query_of(**table)}")
     if sources:
         read_landing(connection, task.landing)
     for statement in task.views:
@@ -119,7 +123,7 @@ def name_of_view(statement: str) -> str:
 
 def read_landing(connection: duckdb.DuckDBPyConnection, landing: dict[str, Any]) -> None:
     """Read landing files with the reader of a build on one machine."""
-    from landing import stream_of  # noqa: PLC0415 - only staging needs it
+    from landing import stream_of
 
     for form, name in landing["sources"].items():
         stream = stream_of(form, **{k: v for k, v in landing.items() if k != "sources"})
@@ -128,14 +132,16 @@ def read_landing(connection: duckdb.DuckDBPyConnection, landing: dict[str, Any])
         connection.unregister("landing_stream")
 
 
-def write(connection: duckdb.DuckDBPyConnection, task: Task) -> list[dict[str, Any]]:
-    """Write the result; give the files."""
+def write(
+    connection: duckdb.DuckDBPyConnection, task: Task
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Write the result; give the files, and the types that Parquet does not have."""
     target = Path(task.target)
-    query = f"select * from ({task.sql}) as share where {task.where}"
+    query, types = as_parquet(connection, f"select * from ({task.sql}) as share where {task.where}")
     if not task.partition_by:
         target.parent.mkdir(parents=True, exist_ok=True)
-        rows = connection.execute(f"copy ({query}) to {literal(target)} (format parquet)")
-        return [{"path": str(target), "rows": rows.fetchone()[0]}]
+        connection.execute(f"copy ({query}) to {literal(target)} (format parquet)")
+        return [{"path": str(target)}], types
     if BUCKET in task.partition_by:
         query = f"select *, (request_hash % {task.buckets})::integer as {BUCKET} from ({query})"
     target.mkdir(parents=True, exist_ok=True)
@@ -144,7 +150,22 @@ def write(connection: duckdb.DuckDBPyConnection, task: Task) -> list[dict[str, A
         f" overwrite_or_ignore true, partition_by ({', '.join(task.partition_by)}))"
     )
     found = sorted(target.rglob("*.parquet"))
-    return [{"path": str(path)} | keys_of(path, target) for path in found]
+    return [{"path": str(path)} | keys_of(path, target) for path in found], types
+
+
+def as_parquet(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[str, dict[str, str]]:
+    """Cast what Parquet would round: whole numbers of 128 bits become doubles in it.
+
+    Returns
+    -------
+    query : str
+    types : dict of str to str
+        Of the columns that were cast, as they were.
+    """
+    columns = connection.execute(f"describe {query}").fetchall()
+    types = {name: kind for name, kind, *_ in columns if kind in WIDE}
+    casts = ", ".join(f"{quoted(name)}::decimal(38, 0) as {quoted(name)}" for name in types)
+    return (f"select * replace ({casts}) from ({query})" if types else query), types
 
 
 def keys_of(path: Path, folder: Path) -> dict[str, str | None]:
@@ -153,13 +174,14 @@ def keys_of(path: Path, folder: Path) -> dict[str, str | None]:
     return {name: None if value.startswith("__HIVE") else value for name, value in pairs}
 
 
-def query_of(files: Iterable[str]) -> str:
+def query_of(files: Iterable[str], types: dict[str, str]) -> str:
     """Give a query of Parquet files, without the column by which requests are spread."""
     paths = ", ".join(literal(path) for path in files)
-    return (
-        f"select columns(lambda name: name <> '{BUCKET}')"
-        f" from read_parquet([{paths}], hive_partitioning = false)"
-    )
+    casts = ", ".join(f"{quoted(name)}::{kind} as {quoted(name)}" for name, kind in types.items())
+    source = f"(from read_parquet([{paths}], hive_partitioning = false))"
+    if casts:
+        source = f"(select * replace ({casts}) from {source})"
+    return f"select columns(lambda name: name <> '{BUCKET}') from {source}"
 
 
 def quoted(name: str) -> str:

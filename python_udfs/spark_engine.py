@@ -2,8 +2,8 @@
 
 Spark moves the work, DuckDB does it: each worker runs the SQL of a model, as it stands, on a
 share of the events (``event_tasks``). Relations of the size of the events are Parquet files in a
-folder that driver and workers share, the lake; in the database they are views of these files. All
-others are tables of the database, as on one machine.
+folder that driver and workers share, the lake; in the database they are views of these files, and
+``lake_files`` says which they are. All others are tables of the database, as on one machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from event_tasks import BUCKET, Task, query_of, quoted
+from event_tasks import Task, as_parquet, literal, query_of, quoted
 
-#: By what a model may be shared out: the key of the lake's files that its shares are made of.
-SHARES = ("landing_files", "event_date", BUCKET, "part", "whole")
-RESULTS = "result: string"
+#: What ``lake_files`` and ``lake_parts`` hold, which the macro prepare_lake makes. A part is what one
+#: task has written.
+LAKE_FILES = ("relation", "path", "part", "keys", "types")
+LAKE_PARTS = ("relation", "part", "file_path")
+FORGOTTEN = '"lake"."forgotten"'
+SETTINGS = {"TimeZone": "UTC", "perfect_ht_threshold": "24"}
 
 
 class Plugin(BasePlugin):
@@ -36,21 +40,24 @@ class Plugin(BasePlugin):
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Take the folder of the lake, and where Spark is, from the profile."""
         default = Path(self.creds.path).with_suffix(".lake")
-        self._lake = Path(plugin_config.get("lake") or default).resolve()
-        self._remote = plugin_config.get("remote") or None
-        self._master = plugin_config.get("master") or "local[2]"
-        self._buckets = int(plugin_config.get("buckets") or 4)
+        self._folder = Path(plugin_config.get("lake") or default).resolve()
         self._shares = int(plugin_config.get("shares") or 8)
-        self._memory = plugin_config.get("worker_memory") or ""
-        self._spark = None
-        self._files: dict[str, list[dict[str, Any]]] = {}
+        self._buckets = int(plugin_config.get("buckets") or 4)
+        memory = plugin_config.get("worker_memory")
+        self._settings = SETTINGS | ({"memory_limit": memory} if memory else {})
+        self._cluster = Cluster(
+            self._folder, plugin_config.get("remote"), plugin_config.get("master") or "local[2]"
+        )
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Remember the connection, which dbt-duckdb closes and opens again between phases."""
         self._connection = conn
 
     def store(self, target_config: Any) -> None:
-        """Run a model; leave the query of its rows in ``query``, and what is to tell in ``said``.
+        """Run a model; leave in the request what to do with what came out.
+
+        ``query`` gives its rows, ``statements`` note the files of a relation of the lake, ``said``
+        is what to tell.
 
         Raises
         ------
@@ -61,178 +68,222 @@ class Plugin(BasePlugin):
         started = time.monotonic()
         cursor = self._connection.cursor()
         try:
-            tasks = list(self._tasks(cursor, request))
+            lake = Lake(cursor, request, self._folder)
+            tasks = list(self._tasks(cursor, lake, request))
         finally:
             cursor.close()
-        done = self._run(request["name"], tasks) if tasks else []
-        files = [file for result in done for file in result["files"]]
-        request["query"] = self._query(request, files)
+        done = self._cluster.run(request["name"], tasks) if tasks else []
+        if request["partition_by"]:
+            request["statements"], request["query"] = lake.replaced(tasks, done)
+        elif done:
+            found = [file["path"] for result in done for file in result["files"]]
+            request["query"] = query_of(found, done[0]["types"])
+        else:
+            request["query"] = f"select * from ({request['sql']}) limit 0"
         request["said"] = (
-            f"{request['name']}: {len(tasks)} shares by {request['share_by']} on Spark,"
-            f" {len(files)} files, {time.monotonic() - started:.1f} s; the largest worker had"
+            f"{request['name']}: {len(tasks)} shares by {request['share_by']} on Spark in"
+            f" {time.monotonic() - started:.1f} s; the largest worker had"
             f" {max((result['peak_mb'] for result in done), default=0):.0f} MB"
         )
 
-    # What there is to do
-
-    def _tasks(self, cursor: Any, request: dict[str, Any]) -> Iterator[Task]:
+    def _tasks(self, cursor: Any, lake: Lake, request: dict[str, Any]) -> Iterator[Task]:
         """Give the shares of a model."""
-        share_by = request["share_by"]
-        folder = self._new_folder(request["name"])
-        inputs = Inputs(cursor, request)
-        small = inputs.exported(folder / "inputs", set(self._files))
-        large = {name: self._files[name] for name in inputs.tables if name in self._files}
-        common = {
-            "sql": request["sql"],
-            "database": request["database"],
-            "views": inputs.views,
-            "partition_by": request["partition_by"],
-            "buckets": self._buckets,
-            "settings": {"TimeZone": "UTC", "perfect_ht_threshold": "24"}
-            | ({"memory_limit": self._memory} if self._memory else {}),
-        }
-        for number, (files, landing, where) in enumerate(self._shared(share_by, large, request)):
+        folder = lake.new_folder()
+        inputs = Inputs(cursor, request, set(lake.files))
+        small = inputs.exported(folder / "inputs")
+        large = {name: lake.files[name] for name in inputs.tables if name in lake.files}
+        for number, share in enumerate(self._shared(large, lake, request)):
             target = folder / f"part-{number:05d}"
             yield Task(
                 number=number,
-                tables=small | files,
-                landing=landing,
-                where=where,
+                sql=share.get("sql", request["sql"]),
+                database=request["database"],
+                tables=small | share.get("tables", {}),
+                views=inputs.views,
+                landing=share.get("landing", {}),
+                where=share.get("where", "true"),
                 target=str(target if request["partition_by"] else target.with_suffix(".parquet")),
-                **common,
+                partition_by=request["partition_by"],
+                buckets=self._buckets,
+                settings=self._settings,
             )
 
     def _shared(
-        self, share_by: str, large: dict[str, list[dict[str, Any]]], request: dict[str, Any]
-    ) -> Iterator[tuple[dict[str, list[str]], dict[str, Any], str]]:
-        """Give what each share reads of the lake and of the landing files, and which rows it has."""
+        self, large: dict[str, list[Any]], lake: Lake, request: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Give what each share reads of the lake or of the landing files, and which rows it has."""
+        share_by = request["share_by"]
         if share_by == "whole":
-            yield {name: paths(files) for name, files in large.items()}, {}, "true"
+            yield {"tables": {name: lake.table(name, files) for name, files in large.items()}}
         elif share_by == "landing_files":
             landing = request["landing"]
             for group in grouped(landing["file_paths"], self._shares):
-                yield {}, landing | {"file_paths": group}, "true"
+                yield {"landing": landing | {"file_paths": group}}
+            yield from lake.remaining(landing["forgotten"])
         else:
-            for name, files in large.items():
-                if any(share_by not in file for file in files):
-                    raise DbtRuntimeError(
-                        f"{request['name']} cannot be shared by {share_by}: {name} is not."
-                    )
             keys = sorted(
-                {file[share_by] for files in large.values() for file in files} - {None}
+                {file["keys"].get(share_by) for files in large.values() for file in files} - {None}
             )
-            groups = grouped(keys, self._shares) if share_by == "event_date" else [[k] for k in keys]
+            if request["dates"] is not None:
+                keys = [key for key in keys if key in set(request["dates"])]
+            groups = (
+                grouped(keys, self._shares) if share_by == "event_date" else [[k] for k in keys]
+            )
             for group in groups:
-                chosen = {
-                    name: paths([file for file in files if file[share_by] in group])
-                    or [self._empty(name)]
+                tables = {
+                    name: lake.table(name, [f for f in files if f["keys"].get(share_by) in group])
                     for name, files in large.items()
                 }
-                where = "true"
-                if request["where"]:
-                    found = ", ".join(f"'{key}'" for key in group)
-                    where = f"({request['where']})::varchar in ({found})"
-                yield chosen, {}, where
+                of_share = ", ".join(literal(key) for key in group)
+                where = f"({request['where']})::varchar in ({of_share})"
+                yield {"tables": tables, "where": where if request["where"] else "true"}
+
+
+class Lake:
+    """The files of relations of the size of the events, as the last build left them.
+
+    Parameters
+    ----------
+    cursor : DuckDBPyConnection
+    request : dict
+        ``name`` and ``relation`` of a model, ``lake_schema`` (where ``lake_files`` is), and
+        ``is_anew``: whether what the model left before is of no use.
+    folder : Path
+
+    Attributes
+    ----------
+    files : dict of str to list of dict
+        Of each relation, ``path``, ``part``, ``keys`` and ``types``.
+    """
+
+    def __init__(self, cursor: Any, request: dict[str, Any], folder: Path):
+        self._request, self._folder = request, folder
+        self._relation = request["relation"]
+        self._tables = f"{quoted(request['lake_schema'])}.lake_files"
+        self._parts_table = f"{quoted(request['lake_schema'])}.lake_parts"
+        self.files: dict[str, list[dict[str, Any]]] = {}
+        rows = cursor.execute(
+            f"select relation, path, part, keys, types from {self._tables} order by path"
+        ).fetchall()
+        for relation, path, part, keys, types in rows:
+            file = {"path": path, "part": part, "keys": json.loads(keys) | {"part": part}}
+            self.files.setdefault(relation, []).append(file | {"types": json.loads(types)})
+        self._landed: dict[str, set[str]] = {}
+        rows = cursor.execute(
+            f"select part, file_path from {self._parts_table} where relation = $relation",
+            {"relation": self._relation},
+        ).fetchall()
+        for part, file_path in rows:
+            self._landed.setdefault(part, set()).add(file_path)
+        self._own = [] if request["is_anew"] else self.files.get(self._relation, [])
+        self._rewritten: dict[str, set[str]] = {}
+
+    def new_folder(self) -> Path:
+        """Make a folder for what a model writes; what no build has noted goes."""
+        parent = self._folder / self._request["name"]
+        noted = {Path(file["path"]).relative_to(self._folder).parts[1] for file in self._own}
+        if parent.exists():
+            for folder in parent.iterdir():
+                if folder.name not in noted:
+                    shutil.rmtree(folder, ignore_errors=True)
+        self._new = parent / str(time.time_ns())
+        self._new.mkdir(parents=True)
+        return self._new
+
+    def table(self, name: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give some files of a relation, for a task."""
+        types = self.files[name][0]["types"]
+        return {"files": [file["path"] for file in files] or [self._empty(name)], "types": types}
+
+    def remaining(self, forgotten: list[str]) -> Iterator[dict[str, Any]]:
+        """Give a share for each part with lines of landing files that changed or are gone."""
+        lost = set(forgotten)
+        hit = [part for part, found in sorted(self._landed.items()) if found & lost]
+        if not self._own or not hit:
+            return
+        path = self._new / "forgotten.parquet"
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"copy (select unnest($paths) as file_path) to '{path}' (format parquet)",
+                {"paths": sorted(lost)},
+            )
+        for part in hit:
+            own = [file for file in self._own if file["part"] == part]
+            self._rewritten[part] = self._landed[part] - lost
+            yield {
+                "sql": f"select * from {self._relation} where file_path not in (from {FORGOTTEN})",
+                "tables": {
+                    self._relation: self.table(self._relation, own),
+                    FORGOTTEN: {"files": [str(path)], "types": {}},
+                },
+                "part": part,
+            }
+
+    def replaced(self, tasks: list[Task], done: list[dict[str, Any]]) -> tuple[list[str], str]:
+        """Say how to note what has been written, and give the query of all rows.
+
+        Returns
+        -------
+        statements : list of str
+            For the transaction in which the view is made.
+        query : str
+        """
+        number_of = {task.number: task for task in tasks}
+        is_kept = self._request["share_by"] == "landing_files"
+        kept = [file for file in self._own if is_kept and file["part"] not in self._rewritten]
+        parts = {part: found for part, found in self._landed.items() if part in
+                 {file["part"] for file in kept}}  # fmt: skip
+        rewritten = iter(sorted(self._rewritten))
+        made = []
+        for result in sorted(done, key=lambda result: result["number"]):
+            part = f"{self._new.name}-{result['number']:05d}"
+            landing = number_of[result["number"]].landing
+            parts[part] = (
+                set(landing["file_paths"]) if landing
+                else self._rewritten[next(rewritten)] if is_kept else set()
+            )  # fmt: skip
+            made += [
+                {"path": file.pop("path"), "part": part, "keys": file, "types": result["types"]}
+                for file in result["files"]
+            ]
+        files = kept + made
+        notes = self._new / "files.json"
+        with notes.open("w") as out:
+            for file in files:
+                text = {name: json.dumps(file[name]) for name in ("keys", "types")}
+                json.dump({"relation": self._relation} | file | text, out)
+                out.write("\n")
+        landed = self._new / "parts.json"
+        with landed.open("w") as out:
+            for part, found in parts.items():
+                for file_path in sorted(found):
+                    row = {"relation": self._relation, "part": part, "file_path": file_path}
+                    out.write(json.dumps(row) + "\n")
+        statements = []
+        for table, columns, path in (
+            (self._tables, LAKE_FILES, notes), (self._parts_table, LAKE_PARTS, landed)
+        ):  # fmt: skip
+            statements.append(f"delete from {table} where relation = {literal(self._relation)}")
+            if path.stat().st_size:
+                typed = ", ".join(f"{name}: 'varchar'" for name in columns)
+                statements.append(
+                    f"insert into {table} select * from read_json({literal(path)},"
+                    f" columns = {{{typed}}}, format = 'newline_delimited')"
+                )
+        if not files:
+            return statements, f"select * from ({self._request['sql']}) limit 0"
+        return statements, query_of([file["path"] for file in files], files[0]["types"])
 
     def _empty(self, name: str) -> str:
         """Give a file of a relation's columns without rows."""
-        path = self._lake / "empty" / f"{name.replace(chr(34), '')}.parquet"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with duckdb.connect() as connection:
-                query = f"{query_of([self._files[name][0]['path']])} limit 0"
-                connection.execute(f"copy ({query}) to '{path}' (format parquet)")
-        return str(path)
-
-    def _query(self, request: dict[str, Any], files: list[dict[str, Any]]) -> str:
-        """Give a query of a model's rows; those of the lake are known from now on."""
-        if request["partition_by"]:
-            known = [
-                file | {"part": Path(file["path"]).relative_to(self._lake).parts[2]}
-                for file in files
-            ]
-            self._files[request["relation"]] = known
-        if not files:
-            return f"select * from ({request['sql']}) limit 0"
-        return query_of(paths(files))
-
-    def _new_folder(self, name: str) -> Path:
-        """Make a folder for a model's files."""
-        folder = self._lake / name / f"{time.time_ns()}"
-        folder.mkdir(parents=True)
-        return folder
-
-    # Spark
-
-    def _session(self) -> Any:
-        """Connect to Spark, once."""
-        if self._spark is None:
-            try:
-                from pyspark.sql import SparkSession  # noqa: PLC0415 - only this target needs it
-            except ImportError as error:
-                raise DbtRuntimeError(
-                    "The target spark needs pyspark: pip install -r requirements-spark.txt"
-                ) from error
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-            builder = SparkSession.builder.appName("ml-monitoring")
-            builder = builder.config("spark.ui.showConsoleProgress", "false")
-            builder = builder.remote(self._remote) if self._remote else builder.master(self._master)
-            try:
-                self._spark = builder.getOrCreate()
-            except Exception as error:
-                where = self._remote or self._master
-                raise DbtRuntimeError(
-                    f"Spark cannot be reached at {where} ({str(error).splitlines()[0]})."
-                ) from error
-            self._send_code()
-        return self._spark
-
-    def _send_code(self) -> None:
-        """Send workers the modules that they need."""
-        archive = self._lake / "worker.zip"
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        here = Path(__file__).parent
-        with zipfile.ZipFile(archive, "w") as file:
-            for name in ("event_tasks.py", "landing.py"):
-                file.write(here / name, name)
-        if self._remote:
-            self._spark.addArtifacts(str(archive), pyfile=True)
-        else:
-            self._spark.sparkContext.addPyFile(str(archive))
-
-    def _run(self, name: str, tasks: list[Task]) -> list[dict[str, Any]]:
-        """Run tasks, each as a task of Spark."""
-        spark = self._session()
-        plan = self._lake / "tasks" / f"{name}-{time.time_ns()}"
-        plan.mkdir(parents=True)
-        for task in tasks:
-            (plan / f"{task.number}.json").write_text(json.dumps(task.as_dict()))
-        folder = str(plan)
-
-        def work(batches: Iterable[Any]) -> Iterator[Any]:
-            import json as in_worker  # noqa: PLC0415 - pickled with the function
-            from pathlib import Path as InWorker  # noqa: N814, PLC0415
-
-            import pyarrow as pa  # noqa: PLC0415
-            from event_tasks import Task as Share, run_task as run  # noqa: PLC0415
-
-            for batch in batches:
-                found = []
-                for number in batch.column(0).to_pylist():
-                    text = (InWorker(folder) / f"{number}.json").read_text()
-                    found.append(in_worker.dumps(run(Share(**in_worker.loads(text)))))
-                yield pa.RecordBatch.from_pydict({"result": found})
-
-        try:
-            rows = (
-                spark.range(0, len(tasks), 1, numPartitions=len(tasks))
-                .mapInArrow(work, RESULTS)
-                .collect()
+        path = self._folder / "empty" / f"{name.replace(chr(34), '')}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect() as connection:
+            source = (
+                f"read_parquet({literal(self.files[name][0]['path'])}, hive_partitioning = false)"
             )
-        except Exception as error:
-            raise DbtRuntimeError(f"A worker failed at {name}: {reason_of(error)}") from error
-        shutil.rmtree(plan)
-        return [json.loads(row["result"]) for row in rows]
+            connection.execute(f"copy (from {source} limit 0) to {literal(path)} (format parquet)")
+        return str(path)
 
 
 class Inputs:
@@ -242,12 +293,14 @@ class Inputs:
     ----------
     cursor : DuckDBPyConnection
     request : dict
-        ``sql``, ``database`` and ``schemas``.
+        ``sql``, ``database``, ``schemas`` and ``landing``.
+    lake : set of str
+        The relations that are files.
     """
 
-    def __init__(self, cursor: Any, request: dict[str, Any]):
-        self._cursor = cursor
-        self._schemas = request["schemas"]
+    def __init__(self, cursor: Any, request: dict[str, Any], lake: set[str]):
+        self._cursor, self._lake = cursor, lake
+        self._sources = set(request["landing"].get("sources", {}).values())
         self._relations = {
             (schema, name): text
             for schema, name, text in cursor.execute(
@@ -258,13 +311,11 @@ class Inputs:
                 select schema_name, table_name, null from duckdb_tables()
                 where database_name = $database and schema_name in $schemas
                 """,
-                {"database": request["database"], "schemas": self._schemas},
+                {"database": request["database"], "schemas": request["schemas"]},
             ).fetchall()
         }
         self.tables: list[str] = []
         self.views: list[str] = []
-        self._lake_views = set(request["lake_views"])
-        self._sources = set(request["landing"].get("sources", {}).values())
         self._look(request["sql"], set())
 
     def _look(self, sql: str, seen: set[tuple[str, str]]) -> None:
@@ -272,41 +323,137 @@ class Inputs:
         for relation, text in self._relations.items():
             schema, name = relation
             pattern = rf'"?\b{re.escape(schema)}"?\."?{re.escape(name)}\b"?'
-            if relation in seen or not re.search(pattern, sql):
+            qualified = f"{quoted(schema)}.{quoted(name)}"
+            # Of landing files a worker reads its own.
+            if relation in seen or qualified in self._sources or not re.search(pattern, sql):
                 continue
             seen.add(relation)
-            qualified = f"{quoted(schema)}.{quoted(name)}"
-            if qualified in self._sources:
-                # A worker reads its own files.
-                continue
-            if text is None or qualified in self._lake_views:
+            if text is None or qualified in self._lake:
                 self.tables.append(qualified)
             else:
                 self._look(text.split(" AS ", 1)[1], seen)
                 self.views.append(text)
 
-    def exported(self, folder: Path, lake: set[str]) -> dict[str, list[str]]:
-        """Write the tables that are not in the lake as Parquet; give their files."""
+    def exported(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Write the tables that are not in the lake as Parquet, for the tasks."""
         folder.mkdir(parents=True)
         found = {}
         for name in self.tables:
-            if name not in lake:
+            if name not in self._lake:
                 path = folder / f"{name.replace(chr(34), '')}.parquet"
-                self._cursor.execute(f"copy (select * from {name}) to '{path}' (format parquet)")
-                found[name] = [str(path)]
+                query, types = as_parquet(self._cursor, f"select * from {name}")
+                self._cursor.execute(f"copy ({query}) to {literal(path)} (format parquet)")
+                found[name] = {"files": [str(path)], "types": types}
         return found
 
 
-def paths(files: list[dict[str, Any]]) -> list[str]:
-    """Give the paths of files."""
-    return [file["path"] for file in files]
+class Cluster:
+    """Spark: over Spark Connect where ``remote`` says, else in this process.
+
+    Parameters
+    ----------
+    folder : Path
+        The lake, which workers see too.
+    remote : str or None
+        Such as ``sc://host:15002``.
+    master : str
+        Such as ``local[2]``.
+    """
+
+    def __init__(self, folder: Path, remote: str | None, master: str):
+        self._folder, self._remote, self._master = folder, remote, master
+        self._spark: Any = None
+
+    def run(self, name: str, tasks: list[Task]) -> list[dict[str, Any]]:
+        """Run tasks, each as a task of Spark; give what ``run_task`` gives."""
+        spark = self._session()
+        plan = self._folder / "tasks" / f"{name}-{time.time_ns()}"
+        plan.mkdir(parents=True)
+        for task in tasks:
+            (plan / f"{task.number}.json").write_text(json.dumps(task.as_dict()))
+        try:
+            rows = (
+                spark.range(0, len(tasks), 1, numPartitions=len(tasks))
+                .mapInArrow(work_of(str(plan)), "result string")
+                .collect()
+            )
+        except Exception as error:
+            raise DbtRuntimeError(f"A worker failed at {name}: {reason_of(error)}") from error
+        shutil.rmtree(plan)
+        return [json.loads(row["result"]) for row in rows]
+
+    def _session(self) -> Any:
+        """Connect to Spark, once."""
+        if self._spark is not None:
+            return self._spark
+        try:
+            from pyspark.sql import SparkSession
+        except ImportError as error:
+            raise DbtRuntimeError(
+                "The target spark needs pyspark, which is not installed:"
+                " pip install -r requirements-spark.txt"
+            ) from error
+        # Else workers take the machine's Python, which lacks DuckDB.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = SparkSession.builder.appName("ml-monitoring")
+        if self._remote:
+            builder = builder.remote(self._remote)
+        else:
+            builder = builder.master(self._master)
+            builder = builder.config("spark.ui.showConsoleProgress", "false")
+            builder = builder.config("spark.ui.enabled", "false")
+        try:
+            spark = builder.getOrCreate()
+            self._send_code(spark)
+        except Exception as error:
+            where = self._remote or self._master
+            raise DbtRuntimeError(
+                f"Spark cannot be reached at {where} ({reason_of(error)})."
+            ) from error
+        self._spark = spark
+        return spark
+
+    def _send_code(self, spark: Any) -> None:
+        """Send workers the modules that they need."""
+        archive = self._folder / "worker.zip"
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        here = Path(__file__).parent
+        with zipfile.ZipFile(archive, "w") as file:
+            for name in ("event_tasks.py", "landing.py"):
+                file.write(here / name, name)
+        if self._remote:
+            spark.addArtifacts(str(archive), pyfile=True)
+        else:
+            spark.sparkContext.addPyFile(str(archive))
+
+
+def work_of(folder: str) -> Any:
+    """Give the function that a worker runs: of a number, the task of that number."""
+
+    def work(batches: Iterable[Any]) -> Iterator[Any]:
+        # Pickled with the function: a worker has no other module of the driver.
+        import json
+        from pathlib import Path
+
+        import pyarrow as pa
+
+        from event_tasks import Task, run_task
+
+        for batch in batches:
+            found = []
+            for number in batch.column(0).to_pylist():
+                task = json.loads((Path(folder) / f"{number}.json").read_text())
+                found.append(json.dumps(run_task(Task(**task))))
+            yield pa.RecordBatch.from_pydict({"result": found})
+
+    return work
 
 
 def grouped(items: list[Any], count: int) -> list[list[Any]]:
     """Split items into at most so many groups of neighbours, as alike in size as can be."""
     count = min(count, len(items))
     bounds = [len(items) * n // count for n in range(count + 1)] if count else []
-    return [items[first:last] for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [items[first:last] for first, last in pairwise(bounds)]
 
 
 def reason_of(error: Exception) -> str:
@@ -314,5 +461,3 @@ def reason_of(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if re.match(r"^[\w.]*(Error|Exception)\b", line)]
     return (told or lines or [type(error).__name__])[0]
-
-
