@@ -126,7 +126,8 @@ def read_landing(connection: duckdb.DuckDBPyConnection, landing: dict[str, Any])
     from landing import stream_of
 
     for form, name in landing["sources"].items():
-        stream = stream_of(form, **{k: v for k, v in landing.items() if k != "sources"})
+        wanted = ("input", "folder", "file_paths", "monitored_models")
+        stream = stream_of(form, **{key: landing[key] for key in wanted})
         connection.register("landing_stream", stream)
         connection.execute(f"create table {name} as select * from landing_stream")
         connection.unregister("landing_stream")

@@ -26,8 +26,8 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from event_tasks import Task, as_parquet, literal, query_of, quoted
 
-#: What ``lake_files`` and ``lake_parts`` hold, which the macro prepare_lake makes. A part is what one
-#: task has written.
+#: What ``lake_files`` and ``lake_parts`` hold, which the macro prepare_lake makes. A part is what
+#: one task has written.
 LAKE_FILES = ("relation", "path", "part", "keys", "types")
 LAKE_PARTS = ("relation", "part", "file_path")
 FORGOTTEN = '"lake"."forgotten"'
@@ -118,7 +118,7 @@ class Plugin(BasePlugin):
         elif share_by == "landing_files":
             landing = request["landing"]
             for group in grouped(landing["file_paths"], self._shares):
-                yield {"landing": landing | {"file_paths": group}}
+                yield {"landing": landing | {"file_paths": group, "forgotten": []}}
             yield from lake.remaining(landing["forgotten"])
         else:
             keys = sorted(
