@@ -5,8 +5,16 @@ BIN := $(VENV)/bin
 LANDING := data/landing
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
+# What is given on the command line is text: neither make nor the shell may take it for commands.
+# It reaches the recipes by the environment, where a quotation mark or $(...) means nothing.
+GIVEN := AT INCIDENT SPEED MINUTES MULTIPLY DATABASE FOLDER DRY_RUN GIVE_UP_AFTER ALERT METRIC MODEL \
+	VERSION ROLE FROM TO AGAINST_FROM AGAINST_TO RULES TARGETS INCIDENTS JSON CSV OPTIONS SCHEDULES \
+	KILLS EVENTS PARTS WHAT REPEATS ANEW TABLES
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-report test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock
+.PHONY: help demo test test-python test-integration test-report test-schedules test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock audit sbom
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -27,40 +35,41 @@ build: $(VENV)/.installed ## dbt build, as a schedule would run it: without the 
 	$(BIN)/dbt build --exclude-resource-type unit_test
 
 replay: $(VENV)/.installed ## Build as of a moment or incident: make replay AT=2013-05-07T18:05:00Z
-	@test -n "$(AT)" || { echo 'Say when: make replay AT=2013-05-07T18:05:00Z, or AT=<incident_id of demo/incidents.csv>'; exit 2; }
-	$(BIN)/python -m demo.replay --at '$(AT)'
+	@test -n "$$AT" || { echo 'Say when: make replay AT=2013-05-07T18:05:00Z, or AT=<incident_id of demo/incidents.csv>'; exit 2; }
+	$(BIN)/python -m demo.replay --at="$$AT"
 
 stream: $(VENV)/.installed ## An incident by the minute, as it comes: make stream INCIDENT=latency-may SPEED=20 MINUTES=3
-	@$(BIN)/python -m demo.stream --incident $(or $(INCIDENT),latency-may) --speed $(or $(SPEED),20) \
-		--minutes $(or $(MINUTES),3) --multiply $(or $(MULTIPLY),20)
+	@$(BIN)/python -m demo.stream --incident="$${INCIDENT:-latency-may}" --speed="$${SPEED:-20}" \
+		--minutes="$${MINUTES:-3}" --multiply="$${MULTIPLY:-20}"
 
 report: $(VENV)/.installed ## The report: a static site in report/site/, or make report DATABASE=... FOLDER=...
-	@$(BIN)/python -m report $(if $(DATABASE),--database '$(DATABASE)') $(if $(FOLDER),--folder '$(FOLDER)')
+	@$(BIN)/python -m report $${DATABASE:+--database="$$DATABASE"} $${FOLDER:+--folder="$$FOLDER"}
 
 summary: $(VENV)/.installed ## Show again what the last build found
 	$(BIN)/python -m demo.summary
 
 notify: $(VENV)/.installed ## Tell who should know: make notify, or make notify DRY_RUN=1
-	@$(BIN)/python python_udfs/notifier.py $(if $(DRY_RUN),--dry-run) $(if $(GIVE_UP_AFTER),--give-up-after $(GIVE_UP_AFTER))
+	@$(BIN)/python python_udfs/notifier.py $${DRY_RUN:+--dry-run} \
+		$${GIVE_UP_AFTER:+--give-up-after="$$GIVE_UP_AFTER"}
 
 export: $(VENV)/.installed ## The public tables as Parquet: make export FOLDER=/srv/bi TABLES="alerts slo_status"
-	@$(BIN)/python python_udfs/exporting.py --folder '$(or $(FOLDER),export)' $(if $(DATABASE),--database '$(DATABASE)') \
-		$(if $(TABLES),--tables $(TABLES))
+	@set -f; $(BIN)/python python_udfs/exporting.py --folder="$${FOLDER:-export}" \
+		$${DATABASE:+--database="$$DATABASE"} $${TABLES:+--tables $$TABLES}
 
 # Without ALERT the newest alerts are listed. METRIC=roc_auc MODEL=m VERSION=v1 FROM=.. TO=.. splits any change.
 rca: $(VENV)/.installed ## Why did it break? A report: make rca ALERT=18514502ee9c7e79
-	@$(BIN)/python -m rca $(if $(ALERT),--alert '$(ALERT)') $(if $(METRIC),--metric '$(METRIC)') \
-		$(if $(MODEL),--model '$(MODEL)') $(if $(VERSION),--model-version '$(VERSION)') $(if $(ROLE),--role '$(ROLE)') \
-		$(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') $(if $(AGAINST_FROM),--against-from '$(AGAINST_FROM)') \
-		$(if $(AGAINST_TO),--against-to '$(AGAINST_TO)') $(if $(DATABASE),--database '$(DATABASE)')
+	@$(BIN)/python -m rca $${ALERT:+--alert="$$ALERT"} $${METRIC:+--metric="$$METRIC"} \
+		$${MODEL:+--model="$$MODEL"} $${VERSION:+--model-version="$$VERSION"} $${ROLE:+--role="$$ROLE"} \
+		$${FROM:+--from="$$FROM"} $${TO:+--to="$$TO"} $${AGAINST_FROM:+--against-from="$$AGAINST_FROM"} \
+		$${AGAINST_TO:+--against-to="$$AGAINST_TO"} $${DATABASE:+--database="$$DATABASE"}
 
 # RULES, TARGETS and INCIDENTS are CSV files; OPTIONS takes any other: python -m backtesting --help
 backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rules.csv FROM=2013-09-01 TO=2013-12-31
-	@$(BIN)/python -m backtesting $(if $(RULES),--rules '$(RULES)') $(if $(TARGETS),--targets '$(TARGETS)') \
-		$(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)') \
-		$(if $(JSON),--json '$(JSON)') $(if $(CSV),--csv '$(CSV)') $(OPTIONS)
+	@set -f; $(BIN)/python -m backtesting $${RULES:+--rules="$$RULES"} $${TARGETS:+--targets="$$TARGETS"} \
+		$${INCIDENTS:+--incidents="$$INCIDENTS"} $${FROM:+--from="$$FROM"} $${TO:+--to="$$TO"} \
+		$${JSON:+--json="$$JSON"} $${CSV:+--csv="$$CSV"} $$OPTIONS
 
-test: lint test-python test-integration test-report ## Everything that CI runs
+test: lint test-python test-integration test-report test-schedules ## Everything that CI runs
 
 # Starting dbt takes one core: two files of tests at a time.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
@@ -76,18 +85,29 @@ test-report: $(VENV)/.installed
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(BIN)/playwright install chromium
 	$(BIN)/pytest tests/report
 
+# Airflow and Dagster want an environment of their own. The lock is complete, and pip takes a pin with
+# extras for none: hence --no-deps.
+SCHEDULING := .venv-scheduling
+$(SCHEDULING)/.installed: tests/scheduling/requirements.txt
+	$(PYTHON) -m venv $(SCHEDULING)
+	$(SCHEDULING)/bin/pip install --quiet --require-hashes --no-deps -r $<
+	@touch $@
+
+test-schedules: $(VENV)/.installed $(SCHEDULING)/.installed ## Load docs/examples/scheduling in Airflow, Dagster
+	$(SCHEDULING)/bin/pytest --confcutdir tests/scheduling tests/scheduling
+
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \
-		--schedules $(or $(SCHEDULES),40) --kills $(or $(KILLS),100)
+		--schedules="$${SCHEDULES:-40}" --kills="$${KILLS:-100}"
 
 bench: $(VENV)/.installed ## Time and memory, against plain SQL and peers: make bench EVENTS=1000000 PARTS="raw_sql peers"
-	$(BIN)/python -m benchmarks --events $(or $(EVENTS),1000000) $(if $(PARTS),--parts $(PARTS))
+	set -f; $(BIN)/python -m benchmarks --events="$${EVENTS:-1000000}" $${PARTS:+--parts $$PARTS}
 
 simulate: $(VENV)/.installed ## What verdicts are worth: make simulate, or make simulate WHAT=launch REPEATS=2000
-	$(BIN)/python -m simulations $(or $(WHAT),drift) $(if $(REPEATS),--repeats $(REPEATS))
+	$(BIN)/python -m simulations "$${WHAT:-drift}" $${REPEATS:+--repeats="$$REPEATS"}
 
 mutate: $(VENV)/.installed ## Mutation testing of the mathematics: make mutate, or make mutate ANEW=1
-	$(BIN)/python -m mutations $(if $(ANEW),--anew)
+	$(BIN)/python -m mutations $${ANEW:+--anew}
 
 lint: $(VENV)/.installed ## Python, SQL and YAML style
 	$(BIN)/ruff check .
@@ -103,13 +123,20 @@ format: $(VENV)/.installed ## Mend what can be mended
 docs: $(VENV)/.installed ## dbt docs, in target/
 	$(BIN)/dbt docs generate
 
+audit: $(VENV)/.installed ## Whether anything is known against what is locked (needs the network)
+	@$(BIN)/python -m supply_chain audit
+
+sbom: $(VENV)/.installed ## A bill of what is locked, as CycloneDX: sbom.json
+	@$(BIN)/python -m supply_chain sbom
+
 lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml $(LOCK) -o requirements.txt
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
 	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
+	uv pip compile tests/scheduling/requirements.in -c requirements-dev.txt $(LOCK) -o tests/scheduling/requirements.txt
 	echo mutmut | uv pip compile - -c requirements-dev.txt $(LOCK) -o mutations/requirements.txt
 
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays backtests *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
+	rm -rf target logs data replays backtests sbom.json *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backtest import SEVERITIES, AlertResult, Backtest, IncidentResult
+from rca.markdown import plain as on_one_line
 
 #: In the text; JSON and CSV have them all.
 MOST_FALSE_ALARMS_SHOWN = 10
@@ -168,7 +169,7 @@ def write_csv(found: Backtest, folder: Path) -> None:
 def text_table(header: list[str], rows: list[list[Any]]) -> str:
     """Lay out a table; columns whose name ends with # are numbers."""
     names = [name.rstrip("#") for name in header]
-    cells = [names, *([str(value) for value in row] for row in rows)]
+    cells = [names, *([on_one_line(value) for value in row] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(names))]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join(

@@ -9,7 +9,10 @@ from pathlib import Path
 import duckdb
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from rca.markdown import plain
 
 DATABASE = Path(os.environ.get("ML_MONITORING_PATH", "warehouse.duckdb"))
 
@@ -193,6 +196,14 @@ def certainty(lower: float | None, upper: float | None, floor: float | None) -> 
     return "–" if lower is None else f"{lower:.3f} to {upper:.3f}"
 
 
+def rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[tuple]:
+    """Rows of a query, with texts that neither steer the terminal nor are taken for markup."""
+    return [
+        tuple(escape(plain(value)) if isinstance(value, str) else value for value in row)
+        for row in connection.execute(query).fetchall()
+    ]
+
+
 def main() -> int:
     """Print the summary; returns the exit code."""
     console = Console()
@@ -202,14 +213,14 @@ def main() -> int:
         console.print(f"There is no {DATABASE} yet. Type: make demo")
         return 1
     with duckdb.connect(str(DATABASE), read_only=True) as connection:
-        ingested = connection.execute(INGESTED).fetchall()
-        issues = connection.execute(FIELD_ISSUES).fetchall()
-        slos = connection.execute(SLOS).fetchall()
-        alerts = connection.execute(ALERTS).fetchall()
-        versions = connection.execute(VERSIONS).fetchall()
-        drifted = connection.execute(DRIFT).fetchall()
-        launches = connection.execute(LAUNCHES).fetchall()
-        quality = connection.execute(QUALITY).fetchall()
+        ingested = rows(connection, INGESTED)
+        issues = rows(connection, FIELD_ISSUES)
+        slos = rows(connection, SLOS)
+        alerts = rows(connection, ALERTS)
+        versions = rows(connection, VERSIONS)
+        drifted = rows(connection, DRIFT)
+        launches = rows(connection, LAUNCHES)
+        quality = rows(connection, QUALITY)
         as_of = connection.execute("select as_of from ml_monitoring_internal.int_as_of").fetchone()
 
     console.print(f"\n[bold]What monitoring sees as of {as_of[0]} UTC[/bold]\n")

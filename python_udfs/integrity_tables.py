@@ -241,8 +241,8 @@ def is_hash_of(feature_hash: str, features: str | None) -> bool:
     """Say whether a hash is the SHA-256 of the canonical JSON (RFC 8785) of some features."""
     try:
         canonical = canonical_json(json.loads(features or "null"))
-    except ValueError:
-        # JSON that has no canonical form, such as half an emoji.
+    except (ValueError, RecursionError):
+        # JSON that has no canonical form, such as half an emoji, or that is a thousand levels deep.
         return False
     return hashlib.sha256(canonical.encode()).hexdigest() == feature_hash
 

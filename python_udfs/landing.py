@@ -19,14 +19,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 import numpy as np
@@ -36,7 +37,21 @@ import pyarrow.parquet as pq
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 BLOCK_BYTES = 4 << 20
+#: A longer line is not kept in memory: its beginning is, and is rejected as no JSON.
+MOST_LINE_BYTES = 16 << 20
+KEPT_LINE_BYTES = 1000
+#: Logs shrink to a tenth or so. A .gz that unpacks to more than this many times its size is none,
+#: once it is large enough to matter.
+MOST_UNPACKED_TIMES = 200
+UNPACKED_BYTES_THAT_MATTER = 64 << 20
 BATCH_BYTES = 8 << 20
+#: What a batch of Parquet rows may need where all of them hold the longest text of its dictionary.
+MOST_BATCH_BYTES = 64 << 20
+#: As of a .gz, but Parquet stores what repeats once and packs better.
+MOST_PARQUET_TIMES = 1000
+PARQUET_BYTES_THAT_MATTER = 256 << 20
+#: No Parquet file of distinct requests has more rows than bytes; small ones may.
+ROWS_THAT_MATTER = 1_000_000
 BATCH_ROWS = 65_536
 LANDING_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 EPOCH = datetime(1970, 1, 1)
@@ -90,54 +105,135 @@ def report_batch(path: str, report: FileReport, schema: pa.Schema) -> pa.RecordB
 # Text files
 
 
-def read_blocks(path: Path, report: FileReport) -> Iterator[bytes]:
+class RefusedFileError(OSError):
+    """A landing file that is not opened, or not read on; its text says why."""
+
+
+@contextmanager
+def opened(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a landing file, if it is a plain file within ``root``.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    root : Path, optional
+        The folder that links may not lead out of.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or may not be.
+    """
+    resolved = path.resolve()
+    if root is not None and not resolved.is_relative_to(root.resolve()):
+        raise RefusedFileError("it is a link that leads out of its folder")
+    if not resolved.exists() and "\\x" in path.name:
+        raise RefusedFileError("its name is no UTF-8; rename it")
+    # A pipe must not make the build wait for somebody who writes to it.
+    descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise RefusedFileError("it is a link to a folder; those are not followed")
+        if not stat.S_ISREG(mode):
+            raise RefusedFileError("it is no plain file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def read_blocks(path: Path, report: FileReport, root: Path | None = None) -> Iterator[bytes]:
     """Yield the uncompressed bytes of a text file block by block.
 
     A gzip file may have several members. Where it is cut off or damaged, what could be
     decompressed before is yielded and the problem is noted in ``report``.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path, root) as file:
             if path.suffix != ".gz":
                 while block := file.read(BLOCK_BYTES):
                     yield block
                 return
-            inflate = None
-            while block := file.read(BLOCK_BYTES):
-                while block:
-                    inflate = inflate or zlib.decompressobj(wbits=31)
-                    yield inflate.decompress(block)
-                    block = inflate.unused_data
-                    if inflate.eof:
-                        inflate = None
-                        # Writers may pad the end of a member with zero bytes.
-                        block = block.lstrip(b"\0")
-            if inflate is not None:
-                report.problems.append("gzip file is cut off")
+            yield from unpacked_blocks(file, report)
     except zlib.error as error:
         report.problems.append(f"damaged gzip file ({error})")
-    except OSError as error:
-        report.problems.append(f"cannot be read ({error.strerror or error})")
+    except (OSError, RuntimeError) as error:
+        # Path.resolve() calls links that go round in a circle a RuntimeError.
+        report.problems.append(f"cannot be read ({getattr(error, 'strerror', None) or error})")
 
 
-def complete_lines(path: Path, report: FileReport) -> Iterator[bytes]:
+def unpacked_blocks(file: BinaryIO, report: FileReport) -> Iterator[bytes]:
+    """Yield what a gzip file holds, in blocks of bounded size."""
+    inflate = None
+    unpacked = 0
+    while block := file.read(BLOCK_BYTES):
+        while block:
+            inflate = inflate or zlib.decompressobj(wbits=31)
+            part = inflate.decompress(block, BLOCK_BYTES)
+            unpacked += len(part)
+            yield part
+            block = inflate.unconsumed_tail or inflate.unused_data
+            if inflate.eof:
+                inflate = None
+                # Writers may pad the end of a member with zero bytes.
+                block = block.lstrip(b"\0")
+            if unpacked > max(
+                UNPACKED_BYTES_THAT_MATTER, MOST_UNPACKED_TIMES * (file.tell() - len(block))
+            ):
+                raise RefusedFileError(
+                    f"it unpacks to more than {MOST_UNPACKED_TIMES} times its size, as no log does"
+                )
+    if inflate is not None:
+        report.problems.append("gzip file is cut off")
+
+
+def complete_lines(path: Path, report: FileReport, root: Path | None = None) -> Iterator[bytes]:
     """Yield the bytes of a text file in blocks that end with a newline.
 
-    An unterminated last line is still being written: it is left out and noted.
+    An unterminated last line is still being written: it is left out and noted. Of a line that is
+    longer than ``MOST_LINE_BYTES`` only the beginning is yielded, with a note that makes it no
+    JSON.
     """
     rest = b""
+    #: Bytes of the line that `rest` is the beginning of which were dropped.
+    dropped = 0
     is_first = True
-    for block in read_blocks(path, report):
+    for block in read_blocks(path, report, root):
+        if dropped:
+            end = block.find(b"\n")
+            if end < 0:
+                dropped += len(block)
+                continue
+            block = cut_off(rest, len(rest) + dropped + end, report) + block[end:]
+            rest, dropped = b"", 0
         block = rest + block
         if is_first and len(block) >= len(BYTE_ORDER_MARK):
             block = block.removeprefix(BYTE_ORDER_MARK)
             is_first = False
+        first = block.find(b"\n")
+        if first > MOST_LINE_BYTES:
+            block = cut_off(block[:KEPT_LINE_BYTES], first, report) + block[first:]
         end = block.rfind(b"\n") + 1
         if end:
             yield block[:end]
         rest = block[end:]
-    if rest.strip():
-        report.problems.append(f"last line is incomplete ({len(rest)} bytes wait for its end)")
+        if len(rest) > MOST_LINE_BYTES:
+            dropped = len(rest) - KEPT_LINE_BYTES
+            rest = rest[:KEPT_LINE_BYTES]
+    if rest.strip() or dropped:
+        report.problems.append(
+            f"last line is incomplete ({len(rest) + dropped} bytes wait for its end)"
+        )
+
+
+def cut_off(beginning: bytes, size: int, report: FileReport) -> bytes:
+    """Stand in for a line of ``size`` bytes that is too long, and note it once in the report."""
+    problem = f"holds lines of more than {MOST_LINE_BYTES} bytes, which are cut off"
+    if problem not in report.problems:
+        report.problems.append(problem)
+    return beginning + f"... (cut off; the line has {size} bytes)".encode()
 
 
 def split_lines(block: bytes) -> tuple[pa.Array, np.ndarray]:
@@ -176,11 +272,11 @@ def split_lines(block: bytes) -> tuple[pa.Array, np.ndarray]:
     return lines.filter(is_filled), np.flatnonzero(is_filled.to_numpy(zero_copy_only=False))
 
 
-def text_batches(path: Path, name: str) -> Iterator[pa.RecordBatch]:
+def text_batches(path: Path, name: str, root: Path | None = None) -> Iterator[pa.RecordBatch]:
     """Yield a text file's lines as batches of ``LINES_SCHEMA``, then its report."""
     report = FileReport()
     seen = 0
-    for block in complete_lines(path, report):
+    for block in complete_lines(path, report, root):
         lines, positions = split_lines(block)
         yield lines_batch(name, lines, seen + positions + 1)
         seen += block.count(b"\n")
@@ -427,14 +523,22 @@ def json_value(value: Any) -> Any:
 
 
 def parquet_batches(
-    path: Path, name: str, shape: Shape, as_lines: bool
+    path: Path, name: str, shape: Shape, as_lines: bool, root: Path | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a Parquet file, typed or as lines of JSON, then its report."""
     report = FileReport()
     try:
-        with pq.ParquetFile(path) as file:
+        with opened(path, root) as plain, pq.ParquetFile(plain) as file:
+            size, unpacked = path.stat().st_size, 0
+            refuse_a_bomb(file, size)
             wanted = None if as_lines else shape.wanted(file.schema_arrow.names)
-            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+            for batch in parquet_parts(plain, file, wanted):
+                unpacked += batch.nbytes
+                if unpacked > max(PARQUET_BYTES_THAT_MATTER, MOST_PARQUET_TIMES * size):
+                    raise RefusedFileError(
+                        f"it unpacks to more than {MOST_PARQUET_TIMES} times its size, as no log"
+                        " does"
+                    )
                 first = report.line_count + 1
                 if as_lines:
                     rendered = [
@@ -448,16 +552,67 @@ def parquet_batches(
                 else:
                     yield typed_batch(batch, name, first, shape)
                 report.line_count += batch.num_rows
-    except (pa.ArrowException, OSError, ValueError) as error:
-        report.problems.append(f"cannot be read as Parquet ({str(error).splitlines()[0]})")
+    except RefusedFileError as error:
+        report.problems.append(f"cannot be read ({error})")
+    except PARQUET_FAILURES as error:
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        report.problems.append(f"cannot be read as Parquet ({problem})")
     yield report_batch(name, report, LINES_SCHEMA if as_lines else shape.schema)
 
 
-def fits(path: Path, shape: Shape) -> bool:
+#: RecursionError: types or values that are nested too deeply. It is a RuntimeError, as is what
+#: Path.resolve() says of links that go round in a circle.
+PARQUET_FAILURES = pa.ArrowException, OSError, ValueError, RuntimeError
+
+
+def refuse_a_bomb(file: pq.ParquetFile, size: int) -> None:
+    """Refuse a file with more rows than bytes: a few of them can say "the same a billion times"."""
+    rows = file.metadata.num_rows
+    if rows > max(ROWS_THAT_MATTER, size):
+        raise RefusedFileError(f"it has {rows} rows in {size} bytes, as no log does")
+
+
+def parquet_parts(
+    plain: BinaryIO, file: pq.ParquetFile, wanted: list[str] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a Parquet file in batches of bounded size.
+
+    A text that repeats is stored once, and is unfolded in each row: a few kilobytes can become any
+    number of gigabytes. So fewer rows at once are read where the texts of a dictionary are long.
+    """
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    folded = pq.ParquetFile(plain, read_dictionary=texts)
+    for group in range(file.num_row_groups):
+        longest = 1
+        for batch in folded.iter_batches(1, row_groups=[group], columns=wanted):
+            longest = max(longest, *map(longest_text, batch.columns), 1)
+            break
+        if longest > MOST_LINE_BYTES:
+            raise RefusedFileError(f"it holds texts of more than {MOST_LINE_BYTES} bytes")
+        size = min(BATCH_ROWS, MOST_BATCH_BYTES // longest)
+        yield from file.iter_batches(size, row_groups=[group], columns=wanted)
+
+
+def longest_text(values: pa.Array) -> int:
+    """Size in bytes of the longest text in the dictionaries of a column, fields included."""
+    if pa.types.is_dictionary(values.type):
+        return pc.max(pc.binary_length(values.dictionary)).as_py() or 0
+    if pa.types.is_struct(values.type):
+        return max(map(longest_text, values.flatten()), default=0)
+    if pa.types.is_map(values.type):
+        return max(longest_text(values.keys), longest_text(values.items))
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        return longest_text(values.values)
+    return 0
+
+
+def fits(path: Path, shape: Shape, root: Path | None = None) -> bool:
     """Whether a Parquet file can be read typed; a damaged one is reported by its reader."""
     try:
-        return shape.fits(pq.read_schema(path))
-    except (pa.ArrowException, OSError, ValueError):
+        with opened(path, root) as file:
+            return shape.fits(pq.read_schema(file))
+    except PARQUET_FAILURES:
         return False
 
 
@@ -501,18 +656,49 @@ def recent_files(folder: Path, name: str, since: datetime) -> list[dict[str, Any
                 with suppress(FileNotFoundError):
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.name.endswith(LANDING_SUFFIXES):
-                        status = entry.stat()
+                    elif entry.name.endswith(LANDING_SUFFIXES) or is_folder(entry):
+                        # A link to a folder is not followed, but it is no secret either.
+                        status = status_of(entry)
                         if status.st_mtime >= oldest:
-                            moment = EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
                             found.append(
                                 {
-                                    "file_path": os.path.relpath(entry.path, folder),
+                                    "file_path": as_text(os.path.relpath(entry.path, folder)),
                                     "file_size": status.st_size,
-                                    "modified_at": moment,
+                                    "modified_at": as_moment(status.st_mtime_ns),
                                 }
                             )
     return found
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or a link to one; a link in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def status_of(entry: os.DirEntry) -> os.stat_result:
+    """Status of a file; of a link to a folder, or that cannot be followed, the link's own."""
+    try:
+        return entry.stat(follow_symlinks=not is_folder(entry))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return entry.stat(follow_symlinks=False)
+
+
+def as_text(name: str) -> str:
+    r"""Make text of a file's name: bytes that are not UTF-8 are escaped (``\xff``)."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def as_moment(nanoseconds: int) -> datetime:
+    """Time that a file was written, in UTC; one that no calendar has is its start or end."""
+    try:
+        return EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return EPOCH if nanoseconds < 0 else datetime(9999, 12, 31)
 
 
 # The plugin
@@ -547,8 +733,12 @@ def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 @dataclass
 class Plan:
-    """The files that the next scan of an input reads, as (path, name) pairs."""
+    """The files that the next scan of an input reads, as (path, name) pairs.
 
+    ``root`` is the folder that links may not lead out of.
+    """
+
+    root: Path | None = None
     text: list[tuple[Path, str]] = field(default_factory=list)
     parquet_as_lines: list[tuple[Path, str]] = field(default_factory=list)
     parquet: list[tuple[Path, str]] = field(default_factory=list)
@@ -602,12 +792,12 @@ class Plugin(BasePlugin):
         return "view"
 
     def _plan(self, name: str, folder: str, file_paths: list[str] | None) -> int:
-        plan = Plan()
+        plan = Plan(Path(folder) / name)
         for file_path in file_paths or []:
             entry = (Path(folder) / file_path, file_path)
             if entry[0].suffix != ".parquet":
                 plan.text.append(entry)
-            elif fits(entry[0], self._shapes[name]):
+            elif fits(entry[0], self._shapes[name], plan.root):
                 plan.parquet.append(entry)
             else:
                 plan.parquet_as_lines.append(entry)
@@ -616,15 +806,16 @@ class Plugin(BasePlugin):
 
     def _lines(self, name: str) -> Iterator[pa.RecordBatch]:
         plan = self._plans.get(name, Plan())
+        shape = self._shapes[name]
         for path, file_path in plan.text:
-            yield from text_batches(path, file_path)
+            yield from text_batches(path, file_path, plan.root)
         for path, file_path in plan.parquet_as_lines:
-            yield from parquet_batches(path, file_path, self._shapes[name], as_lines=True)
+            yield from parquet_batches(path, file_path, shape, True, plan.root)
 
     def _rows(self, name: str) -> Iterator[pa.RecordBatch]:
         plan = self._plans.get(name, Plan())
         for path, file_path in plan.parquet:
-            yield from parquet_batches(path, file_path, self._shapes[name], as_lines=False)
+            yield from parquet_batches(path, file_path, self._shapes[name], False, plan.root)
 
 
 def stream_of(

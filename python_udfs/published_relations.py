@@ -55,6 +55,8 @@ class Project:
             key: node
             for key, node in nodes.items()
             if node["resource_type"] in ("model", "seed", "snapshot")
+            # Where this project is a package, the other one's models are inputs.
+            and node.get("package_name", "ml_monitoring") == "ml_monitoring"
         }
         self._restricted = f"{schema}_restricted"
         self.public = sorted(

@@ -124,7 +124,7 @@ def of_metric(database: Database, options: argparse.Namespace) -> tuple[str, Pat
 
 def write(report: str, folder: Path, name: str) -> str:
     """Write a report; a name from outside stays a name of a file in the folder."""
-    path = folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}.md"
+    path = folder / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:150]}.md"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(report, encoding="utf-8")
@@ -140,7 +140,7 @@ def listed_alerts(database: Database) -> str:
         return f"{database.path} has no alerts."
     lines = [
         f"{row['alert_id']}  {row['started_at']:%Y-%m-%d %H:%M}  {row['state']:<8}"
-        f"  {row['alert_name']} ({row['model_name']} {row['model_version']})"
+        f"  {plain(row['alert_name'])} ({plain(row['model_name'])} {plain(row['model_version'])})"
         + (f": {row['suspect_kind']} {plain(row['suspect'])}" if row["suspect"] else "")
         for row in alerts
     ]

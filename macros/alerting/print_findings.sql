@@ -15,7 +15,7 @@
         {% for row in found.rows %}
             {% set cells = [] %}
             {% for column in found.column_names if row[column] is not none %}
-                {% do cells.append(column ~ ' = ' ~ row[column]) %}
+                {% do cells.append(column ~ ' = ' ~ ml_monitoring.on_one_line(row[column])) %}
             {% endfor %}
             {% do log('    ' ~ cells | join(', '), info=true) %}
         {% endfor %}

@@ -6,7 +6,8 @@
         {{ return('') }}
     {% endif %}
     {% set failed = results | selectattr('status', 'in', ['error', 'skipped'])
-        | selectattr('node.resource_type', 'in', ['model', 'seed']) | list %}
+        | selectattr('node.resource_type', 'in', ['model', 'seed'])
+        | selectattr('node.package_name', 'equalto', 'ml_monitoring') | list %}
     {% set report = ml_monitoring.as_left_by_last_build('slo_report', 'public') %}
     {% if failed %}
         {% do log('\nThe build did not finish; what follows may be of an earlier one.', info=true) %}
@@ -18,7 +19,8 @@
     {% if files and run_query('select count(*) from ' ~ files).columns[0][0] == 0 %}
         {% do log('\nNo input was found under ' ~ ml_monitoring.landing_path()
             ~ '/inference_events and /labels, so every table is empty.'
-            ~ '\nFor the demo type: make demo. For data of your own set the var landing_path'
+            ~ ('\nFor the demo type: make demo.' if project_name == 'ml_monitoring')
+            ~ '\nFor data of your own set the var landing_path, or inference_events_relation'
             ~ ' (README, "Your own logs").', info=true) %}
     {% endif %}
     {% set breaches = run_query(
@@ -32,10 +34,10 @@
     {% do log('\nSLO report as of ' ~ ml_monitoring.as_of() ~ ' UTC: '
         ~ breaches.rows | length ~ ' open', info=true) %}
     {% for breach in breaches.rows %}
-        {% do log('\n  ' ~ breach.severity | upper ~ '  ' ~ breach.slo_name
-            ~ '\n    what     ' ~ breach.summary
-            ~ '\n    why      ' ~ breach.likely_cause
-            ~ '\n    runbook  ' ~ breach.runbook, info=true) %}
+        {% do log('\n  ' ~ breach.severity | upper ~ '  ' ~ ml_monitoring.on_one_line(breach.slo_name)
+            ~ '\n    what     ' ~ ml_monitoring.on_one_line(breach.summary)
+            ~ '\n    why      ' ~ ml_monitoring.on_one_line(breach.likely_cause)
+            ~ '\n    runbook  ' ~ ml_monitoring.on_one_line(breach.runbook), info=true) %}
     {% endfor %}
     {% do log('', info=true) %}
     {{ return('') }}

@@ -1,7 +1,7 @@
 {# The monitored models as validated, with every default filled in. All that is shaped by the
    configuration reads it from here, so nothing runs on a configuration that is wrong. #}
 {% macro monitored_models() %}
-    {% set given = var('monitored_models', none) %}
+    {% set given = ml_monitoring.given_models() %}
     {% do ml_monitoring.validate_monitored_models(given) %}
     {% set models = [] %}
     {% for model in given %}
@@ -47,12 +47,26 @@
 {% endmacro %}
 
 
+{# The var as it was given; none where it was not. dbt hands the vars of a package on as defaults, and
+   another project must not monitor the demo's model. #}
+{% macro given_models() %}
+    {% set given = var('monitored_models', none) %}
+    {% if project_name == 'ml_monitoring' or given is string or given is not iterable %}
+        {{ return(given) }}
+    {% endif %}
+    {% for model in given if model is mapping and model.get('is_demo') %}
+        {{ return(none) }}
+    {% endfor %}
+    {{ return(given) }}
+{% endmacro %}
+
+
 {# What the configuration says of how much a model depends on its features, where it does. #}
 {% macro given_importances() %}
     {# First of all it is validated. #}
     {% do ml_monitoring.monitored_models() %}
     {% set found = [] %}
-    {% for model in var('monitored_models') %}
+    {% for model in ml_monitoring.given_models() %}
         {% for feature in model.features if 'importance' in feature %}
             {% do found.append({'model': model.name, 'feature': feature.name,
                                 'importance': feature.importance}) %}

@@ -1,8 +1,13 @@
 {# Three schemas: `ml_monitoring` (public), `ml_monitoring_internal` (summaries) and
    `ml_monitoring_restricted` (what services logged). The names stand as they are, without the
-   prefix of the target. #}
+   prefix of the target. dbt puts quotes around a schema without a look at what is in it. #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {%- set base = var('ml_monitoring_schema', 'ml_monitoring') -%}
+    {%- if base is not string or not modules.re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,49}', base) -%}
+        {%- do ml_monitoring.config_error('ml_monitoring_schema', 'is `' ~ base
+            ~ '`; it must be a plain identifier: up to 50 letters, digits and underscores, no digit'
+            ~ ' first.', 'ml_monitoring_schema: ml_monitoring') -%}
+    {%- endif -%}
     {%- if custom_schema_name is none -%} {{ target.schema }}
     {%- elif custom_schema_name == 'public' -%} {{ base }}
     {%- elif custom_schema_name in ['internal', 'restricted'] -%} {{ base }}_{{ custom_schema_name }}

@@ -32,7 +32,8 @@
    before, dbt parses the whole project anew. What parsing does not ask for can differ at no cost. #}
 {% macro as_of() %}
     {% set given = (env_var('ML_MONITORING_AS_OF', '') if execute else '') or var('as_of', none) %}
-    {% if given is none %}
+    {# dbt_project.yml gives no text at all inside another project. #}
+    {% if given is none or given == '' %}
         {{ return(run_started_at.strftime('%Y-%m-%d %H:%M:%S')) }}
     {% endif %}
     {% set moment = ml_monitoring.parse_moment(given) %}
@@ -90,7 +91,7 @@
 
 
 {% macro performance_windows_days() %}
-    {{ return(ml_monitoring.windows_days('performance_windows_days', [1, 7, 14, 30])) }}
+    {{ return(ml_monitoring.windows_days('performance_windows_days', [1, 7, 14, 28, 30])) }}
 {% endmacro %}
 
 
@@ -176,33 +177,47 @@
 
 {% macro landing_path() %}
     {% set given = var('landing_path', 'data/landing') %}
-    {% if given is not string or given | trim == '' %}
+    {% if given is not string or given | trim == '' or modules.re.search('[\\x00-\\x1f]', given) %}
         {% do ml_monitoring.config_error('landing_path', 'is `' ~ given
-            ~ '`; it must be the path of a folder.', 'landing_path: data/landing') %}
+            ~ '`; it must be the path of a folder, without control characters.',
+            'landing_path: data/landing') %}
     {% endif %}
     {{ return(given.rstrip('/')) }}
 {% endmacro %}
 
 
-{# A relation of the user's, as the parts of its name; none where the var is not set. #}
+{# A relation of the user's; none where the var is not set. "ref('model')", of the project that this one
+   is a package of, or "source('name', 'table')": then dbt builds it first. #}
 {% macro relation_var(name) %}
     {% set given = var(name, none) %}
     {% if given is none %}
         {{ return(none) }}
     {% endif %}
+    {% set call = modules.re.fullmatch("(ref|source)\\(('([^']+)', *)?'([^']+)'\\)", given | string) %}
+    {# Hooks only ask whether there is one, and may not refer to it. #}
+    {% if call and model.resource_type == 'operation' %}
+        {{ return(api.Relation.create(identifier=call.group(4))) }}
+    {% elif call and call.group(1) == 'ref' %}
+        {{ return(ref(call.group(3) or project_name, call.group(4))) }}
+    {% elif call %}
+        {{ return(source(call.group(3), call.group(4))) }}
+    {% endif %}
     {% set relation = ml_monitoring.relation_of(given) %}
     {% if not relation %}
         {% do ml_monitoring.config_error(name, 'is `' ~ given
-            ~ '`; it must name a relation.', name ~ ': my_schema.my_table') %}
+            ~ '`; it must name a relation, without quotation marks, backslashes or control'
+            ~ ' characters.', name ~ ": my_schema.my_table # or ref('my_model')") %}
     {% endif %}
     {{ return(relation) }}
 {% endmacro %}
 
 
-{# A relation by its name, schema.table; none where that is no name. #}
+{# A relation by its name, schema.table; none where that is no name. dbt puts quotes around the
+   parts without a look at what is in them. #}
 {% macro relation_of(given) %}
     {% set parts = given.split('.') if given is string else [] %}
-    {% if not 1 <= parts | length <= 3 or '' in parts %}
+    {% if not 1 <= parts | length <= 3 or '' in parts
+          or modules.re.search('["\'`\\\\\\x00-\\x1f\\x7f]', given) %}
         {{ return(none) }}
     {% endif %}
     {{ return(api.Relation.create(

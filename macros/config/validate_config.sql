@@ -11,7 +11,7 @@
     {% do ml_monitoring.is_publishing() %}
     {% do ml_monitoring.check_custom_expressions() %}
     {% for name in ['inference_events_relation', 'labels_relation', 'slo_targets_relation',
-                    'alert_rules_relation', 'deployments_relation',
+                    'alert_rules_relation', 'deployments_relation', 'launch_margins_relation',
                     'alert_acknowledgements_relation', 'alert_silences_relation',
                     'maintenance_windows_relation'] %}
         {% do ml_monitoring.relation_var(name) %}
@@ -48,6 +48,12 @@ monitored_models:
                 'monitored_models', 'has an entry (number ' ~ loop.index
                 ~ ') without a `name` that is text.', example) %}
         {% endif %}
+        {% if model.name | trim == '' or model.name | length > 200
+              or modules.re.search('[\\x00-\\x1f]', model.name) %}
+            {% do ml_monitoring.config_error('monitored_models', 'has the model `' ~ model.name
+                ~ '`; the name of a model is text of up to 200 characters without control'
+                ~ ' characters.', example) %}
+        {% endif %}
         {% if model.name in seen %}
             {% do ml_monitoring.config_error(
                 'monitored_models', 'names the model `' ~ model.name ~ '` twice.', example) %}
@@ -82,7 +88,7 @@ monitored_models:
     {% set types = ['numerical', 'categorical', 'boolean', 'timestamp'] %}
     {% set known = ['name', 'task', 'decision_threshold', 'latency_threshold_ms', 'baseline',
                     'min_label_coverage', 'label_grace_hours', 'features', 'slices',
-                    'protected_attributes', 'protected_intersections'] %}
+                    'protected_attributes', 'protected_intersections', 'is_demo'] %}
 
     {% for key in model if key not in known %}
         {% do ml_monitoring.config_error('monitored_models', where ~ 'has the unknown key `' ~ key

@@ -17,6 +17,7 @@
     {% endif %}
     {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
         {% do ml_monitoring.refuse_ambiguous_name() %}
+        {% do ml_monitoring.refuse_namesakes() %}
         {% do ml_monitoring.prepare_lake() %}
         {% do ml_monitoring.check_publishing() %}
         {% do ml_monitoring.refuse_to_go_back() %}
@@ -43,6 +44,28 @@
 {% endmacro %}
 
 
+{# Where this project is a package, dbt looks for what `ref` names in the root project first, unless
+   told otherwise: then a model of the same name there would take the place of one here. #}
+{% macro refuse_namesakes() %}
+    {% set found = [] %}
+    {% for node in graph.nodes.values()
+          if node.package_name == 'ml_monitoring' and project_name != 'ml_monitoring' %}
+        {% for name in node.refs | selectattr('package', 'none') | map(attribute='name')
+              if 'model.ml_monitoring.' ~ name not in node.depends_on.nodes and name not in found %}
+            {% do found.append(name) %}
+        {% endfor %}
+    {% endfor %}
+    {% if found %}
+        {{ exceptions.raise_compiler_error(
+            "\n\n  Your project has models named as models of ml_monitoring are: "
+            ~ found | sort | join(', ') ~ ".\n  dbt lets ml_monitoring read yours in place of its own.\n\n"
+            ~ "  Either rename yours, or say in your dbt_project.yml:\n\n    flags:\n"
+            ~ "      require_ref_searches_node_package_before_root: true\n"
+        ) }}
+    {% endif %}
+{% endmacro %}
+
+
 {# A streaming run may not go back behind a main build either. A main build does not mind: what was
    streamed is no state of its own. #}
 {% macro refuse_to_go_back() %}
@@ -54,8 +77,10 @@
             {{ exceptions.raise_compiler_error(
                 "\n\n  The database has seen " ~ seen ~ " UTC; as_of " ~ ml_monitoring.as_of()
                 ~ " UTC is before that, and time only moves forward.\n\n  To look back, build in a"
-                ~ " database of its own:\n\n    make replay AT=" ~ ml_monitoring.as_of() | replace(' ', 'T')
-                ~ "Z\n    or: ML_MONITORING_PATH=replay.duckdb dbt build --vars"
+                ~ " database of its own:\n\n    "
+                ~ ("make replay AT=" ~ ml_monitoring.as_of() | replace(' ', 'T') ~ "Z\n    or: "
+                    if project_name == 'ml_monitoring' else '')
+                ~ "ML_MONITORING_PATH=replay.duckdb dbt build --vars"
                 ~ " '{as_of: \"" ~ ml_monitoring.as_of() ~ "\"}'\n"
             ) }}
         {% endif %}

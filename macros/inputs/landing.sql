@@ -118,7 +118,7 @@
     {% endif %}
     {% set values = [] %}
     {% for column in columns %}
-        {% set name = adapter.quote(column.name) %}
+        {% set name = adapter.quote(column.name | replace('"', '""')) %}
         {% set type = column.data_type | upper %}
         {% if type.startswith('TIMESTAMP') %}
             {% set utc = name ~ " at time zone 'UTC'" if 'TIME ZONE' in type else name %}

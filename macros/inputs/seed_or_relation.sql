@@ -1,7 +1,7 @@
 {# A seed, or the relation of the user's that the var <seed>_relation puts in its place. The seeds
-   are the demo's: inside another project one that may be missing is empty there. #}
-{% macro seed_or_relation(seed, columns=none) %}
-    {% if columns and project_name != 'ml_monitoring' %}
+   are the demo's: inside another project there is nothing of these columns in their place. #}
+{% macro seed_or_relation(seed, columns) %}
+    {% if project_name != 'ml_monitoring' %}
         {{ return(ml_monitoring.relation_or_empty(seed ~ '_relation', columns)) }}
     {% endif %}
     {{ return(ml_monitoring.relation_var(seed ~ '_relation') or ref(seed)) }}
@@ -16,7 +16,7 @@
     {% endif %}
     {% set empty = [] %}
     {% for column in columns %}
-        {% do empty.append('null::varchar as ' ~ column) %}
+        {% do empty.append('null::varchar as ' ~ adapter.quote(column)) %}
     {% endfor %}
     {{ return('(select ' ~ empty | join(', ') ~ ' where false)') }}
 {% endmacro %}

@@ -25,7 +25,8 @@
     {% endif %}
     {% set statuses = {} %}
     {% for result in (results if action == 'publish' else [])
-          if result.node.resource_type in ['model', 'seed', 'snapshot'] %}
+          if result.node.package_name == 'ml_monitoring'
+          and result.node.resource_type in ['model', 'seed', 'snapshot'] %}
         {% do statuses.update({result.node.unique_id: result.status}) %}
     {% endfor %}
     {% set request = {

@@ -12,7 +12,7 @@ given as (
         try_cast("from" as timestamptz) at time zone 'UTC' as deployed_from,
         try_cast("to" as timestamptz) at time zone 'UTC' as deployed_to,
         nullif("to"::varchar, '') as deployed_to_text
-    from {{ seed_or_relation('deployments') }}
+    from {{ seed_or_relation('deployments', ['model', 'version', 'role', 'from', 'to']) }}
 )
 
 select

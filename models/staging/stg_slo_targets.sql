@@ -1,11 +1,16 @@
 -- Grain: one SLO target, as the seed or the user's relation has it, typed, with what is wrong
 -- with it in words. A target with a problem judges nothing; a test fails until it is mended.
 {{ config(schema='internal', materialized='table') }}
+{% set columns = [
+    'slo_name', 'model_name', 'role', 'metric', 'slice_key', 'feature', 'comparison', 'window_size',
+    'comparator', 'objective', 'budget_objective', 'min_requests', 'max_age_hours', 'on_missing',
+    'severity', 'runbook', 'comment',
+] %}
 
 with
 
 given as (
-    select * from {{ seed_or_relation('slo_targets') }}
+    select * from {{ seed_or_relation('slo_targets', columns) }}
 ),
 
 typed as (

@@ -121,9 +121,11 @@ def test_recent_files_are_listed_whatever_is_around_them(tmp_path):
         os.utime(path, (moment, moment))
     (folder / "loop").symlink_to(folder)
     (folder / "dangling.jsonl").symlink_to(tmp_path / "nowhere")
+    (folder / "circle.jsonl").symlink_to("circle.jsonl")
     found = {file["file_path"]: file for file in recent_files(tmp_path, "inference_events", since)}
     assert sorted(found) == [
-        f"inference_events/{name}" for name in ("a.jsonl", "day/b.jsonl.gz", "day/hour/c.parquet")
+        f"inference_events/{name}"
+        for name in ("a.jsonl", "circle.jsonl", "day/b.jsonl.gz", "day/hour/c.parquet", "loop")
     ]
     assert found["inference_events/a.jsonl"]["modified_at"] == since
     assert found["inference_events/a.jsonl"]["file_size"] == 7

@@ -51,6 +51,17 @@ def test_a_whole_run_publishes_all():
     assert found.is_whole and found.moved == ALL.keys() - {"raw"}
 
 
+def test_models_of_another_project_are_inputs():
+    """Those that this project is a package of: they need not be built in the run."""
+    other = {"package_name": "shop"}
+    found = project(
+        predictions=node("shop", "table") | other,
+        raw=node("m_restricted", "table", "predictions"),
+        theirs=node("m", "view", "predictions") | other,
+    )
+    assert plan(found, ALL, HELD).fresh == ["by_day", "by_minute", "long"]
+
+
 def test_a_run_that_failed_publishes_nothing():
     for status in ("error", "skipped"):
         found = plan(project(), ALL | statuses("days", status=status), HELD)
