@@ -34,7 +34,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from dbt.adapters.duckdb.plugins import BasePlugin
+
+try:
+    from dbt.adapters.duckdb.plugins import BasePlugin
+except ImportError:  # a worker of Spark reads files without dbt
+    BasePlugin = object
 
 BLOCK_BYTES = 4 << 20
 #: A longer line is not kept in memory: its beginning is, and is rejected as no JSON.

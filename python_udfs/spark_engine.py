@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 import time
 import zipfile
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
@@ -403,6 +405,8 @@ class Cluster:
             builder = builder.config("spark.ui.showConsoleProgress", "false")
             builder = builder.config("spark.ui.enabled", "false")
         try:
+            if self._remote:
+                self._knock()
             spark = builder.getOrCreate()
             self._send_code(spark)
         except Exception as error:
@@ -412,6 +416,12 @@ class Cluster:
             ) from error
         self._spark = spark
         return spark
+
+    def _knock(self) -> None:
+        """Fail at once where nobody listens: Spark's client tries for many minutes."""
+        address = urlsplit(self._remote)
+        with socket.create_connection((address.hostname, address.port or 15002), timeout=10):
+            pass
 
     def _send_code(self, spark: Any) -> None:
         """Send workers the modules that they need."""
