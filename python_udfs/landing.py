@@ -737,15 +737,16 @@ def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 @dataclass
 class Plan:
-    """The files that the next scan of an input reads, as (path, name) pairs.
+    """The files that the next scan of an input reads, as (path, name) pairs in ``folder``."""
 
-    ``root`` is the folder that links may not lead out of.
-    """
-
-    root: Path | None = None
+    folder: Path = Path()
     text: list[tuple[Path, str]] = field(default_factory=list)
     parquet_as_lines: list[tuple[Path, str]] = field(default_factory=list)
     parquet: list[tuple[Path, str]] = field(default_factory=list)
+
+    def root(self, file_path: str) -> Path:
+        """Give the folder that a link may not lead out of: that of the input, itself maybe one."""
+        return self.folder / Path(file_path).parts[0]
 
 
 class Plugin(BasePlugin):
@@ -796,12 +797,12 @@ class Plugin(BasePlugin):
         return "view"
 
     def _plan(self, name: str, folder: str, file_paths: list[str] | None) -> int:
-        plan = Plan(Path(folder) / name)
+        plan = Plan(Path(folder))
         for file_path in file_paths or []:
             entry = (Path(folder) / file_path, file_path)
             if entry[0].suffix != ".parquet":
                 plan.text.append(entry)
-            elif fits(entry[0], self._shapes[name], plan.root):
+            elif fits(entry[0], self._shapes[name], plan.root(file_path)):
                 plan.parquet.append(entry)
             else:
                 plan.parquet_as_lines.append(entry)
@@ -812,14 +813,15 @@ class Plugin(BasePlugin):
         plan = self._plans.get(name, Plan())
         shape = self._shapes[name]
         for path, file_path in plan.text:
-            yield from text_batches(path, file_path, plan.root)
+            yield from text_batches(path, file_path, plan.root(file_path))
         for path, file_path in plan.parquet_as_lines:
-            yield from parquet_batches(path, file_path, shape, True, plan.root)
+            yield from parquet_batches(path, file_path, shape, True, plan.root(file_path))
 
     def _rows(self, name: str) -> Iterator[pa.RecordBatch]:
         plan = self._plans.get(name, Plan())
+        shape = self._shapes[name]
         for path, file_path in plan.parquet:
-            yield from parquet_batches(path, file_path, self._shapes[name], False, plan.root)
+            yield from parquet_batches(path, file_path, shape, False, plan.root(file_path))
 
 
 def stream_of(

@@ -38,6 +38,7 @@ OPTIONS = {
     "stream": {"INCIDENT": "--incident", "SPEED": "--speed", "MINUTES": "--minutes",
                "MULTIPLY": "--multiply"},
     "report": {"DATABASE": "--database", "FOLDER": "--folder"},
+    "export": {"DATABASE": "--database", "FOLDER": "--folder"},
     "notify": {"GIVE_UP_AFTER": "--give-up-after"},
     "rca": {"ALERT": "--alert", "METRIC": "--metric", "MODEL": "--model",
             "VERSION": "--model-version", "ROLE": "--role", "FROM": "--from", "TO": "--to",
@@ -50,7 +51,7 @@ OPTIONS = {
     "simulate": {"WHAT": "", "REPEATS": "--repeats"},
 }  # fmt: skip
 #: Those that stand for several arguments: split at spaces, and nothing else is done to them.
-SPLIT = {"backtest": "OPTIONS", "bench": "PARTS"}
+SPLIT = {"backtest": "OPTIONS", "bench": "PARTS", "export": "TABLES"}
 SWITCHES = {"notify": ("DRY_RUN", "--dry-run"), "mutate": ("ANEW", "--anew")}
 
 
@@ -89,7 +90,16 @@ def test_every_variable_is_tried():
     tried |= set(SPLIT.values()) | {name for name, _ in SWITCHES.values()}
     assert given == tried
     recipes = "\n".join(line for line in text.splitlines() if line.startswith("\t"))
-    own = {"BIN", "VENV", "LANDING", "PYTHON", "LOCK", "SIDE_BY_SIDE", "MAKEFILE_LIST"}
+    own = {
+        "BIN",
+        "VENV",
+        "SCHEDULING",
+        "LANDING",
+        "PYTHON",
+        "LOCK",
+        "SIDE_BY_SIDE",
+        "MAKEFILE_LIST",
+    }
     assert set(re.findall(r"(?<!\$)\$\((?:or \$\(|if \$\()?(\w+)", recipes)) <= own
 
 
