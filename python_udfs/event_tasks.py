@@ -33,6 +33,8 @@ class Task:
         A query of DuckDB, as dbt has compiled it.
     database : str
         The name by which it calls its database.
+    schemas : list of str
+        In which relations are.
     tables : dict of str to dict
         Of each relation that it reads, by qualified name, its Parquet ``files`` and the ``types``
         of its columns that Parquet does not have.
@@ -55,6 +57,7 @@ class Task:
     number: int
     sql: str
     database: str
+    schemas: list[str]
     tables: dict[str, dict[str, Any]]
     views: list[str]
     target: str
@@ -105,20 +108,14 @@ def prepare(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
         connection.execute(f"set {name} = {literal(value)}")
     connection.execute(f"attach ':memory:' as {quoted(task.database)}")
     connection.execute(f"use {quoted(task.database)}")
-    sources = task.landing.get("sources", {})
-    for name in (*task.tables, *sources.values(), *map(name_of_view, task.views)):
-        connection.execute(f"create schema if not exists {name.rsplit('.', 1)[0]}")
+    for name in task.schemas:
+        connection.execute(f"create schema {quoted(name)}")
     for name, table in task.tables.items():
         connection.execute(f"create view {name} as {query_of(**table)}")
-    if sources:
+    if task.landing:
         read_landing(connection, task.landing)
     for statement in task.views:
         connection.execute(statement)
-
-
-def name_of_view(statement: str) -> str:
-    """Give the name in `CREATE VIEW name AS ...`, as DuckDB writes it."""
-    return statement.split(" ", 3)[2]
 
 
 def read_landing(connection: duckdb.DuckDBPyConnection, landing: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,9 @@ from event_tasks import Task, as_parquet, literal, query_of, quoted
 #: one task has written.
 LAKE_FILES = ("relation", "path", "part", "keys", "types")
 LAKE_PARTS = ("relation", "part", "file_path")
-FORGOTTEN = '"lake"."forgotten"'
+#: A schema that only tasks have.
+LAKE = "of the lake"
+FORGOTTEN = f'"{LAKE}"."forgotten"'
 SETTINGS = {"TimeZone": "UTC", "perfect_ht_threshold": "24"}
 
 
@@ -100,6 +103,7 @@ class Plugin(BasePlugin):
                 number=number,
                 sql=share.get("sql", request["sql"]),
                 database=request["database"],
+                schemas=[*request["schemas"], LAKE],
                 tables=small | share.get("tables", {}),
                 views=inputs.views,
                 landing=share.get("landing", {}),
@@ -365,10 +369,13 @@ class Cluster:
     def __init__(self, folder: Path, remote: str | None, master: str):
         self._folder, self._remote, self._master = folder, remote, master
         self._spark: Any = None
+        # Models are built side by side.
+        self._starting = threading.Lock()
 
     def run(self, name: str, tasks: list[Task]) -> list[dict[str, Any]]:
         """Run tasks, each as a task of Spark; give what ``run_task`` gives."""
-        spark = self._session()
+        with self._starting:
+            spark = self._session()
         plan = self._folder / "tasks" / f"{name}-{time.time_ns()}"
         plan.mkdir(parents=True)
         for task in tasks:
