@@ -180,8 +180,8 @@ def write(folder: Path, shares: list[dict]) -> tuple[list[Task], list[dict]]:
         target = folder / f"part-{number:05d}"
         task = Task(
             number=number, sql=share.get("sql", ""), database="d", schemas=["raw", LAKE],
-            views=[], target=str(target), tables=share.get("tables", {}), landing=share.get("landing", {}),
-            partition_by=["event_date"],
+            views=[], target=str(target), tables=share.get("tables", {}),
+            landing=share.get("landing", {}), partition_by=["event_date"],
         )  # fmt: skip
         if share.get("landing"):
             names = share["landing"]["file_paths"]

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.spark.cluster import standalone_cluster
+from benchmarks.cluster import standalone_cluster
 
 
 @pytest.fixture(scope="session")

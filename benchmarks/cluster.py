@@ -1,4 +1,7 @@
-"""A standalone cluster on this machine: a master, workers, and a server of Spark Connect."""
+"""A standalone cluster on this machine: a master, workers, and a server of Spark Connect.
+
+For the benchmark, and for tests/spark.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,14 @@ CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 
 def free_port() -> int:
+    """Give a port that nobody listens at."""
     with socket.socket() as found:
         found.bind((HOST, 0))
         return found.getsockname()[1]
 
 
 def wait_for(port: int, process: subprocess.Popen, log: Path, seconds: int = 120) -> None:
+    """Wait until a process listens; raise with its log if it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
