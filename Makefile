@@ -149,4 +149,4 @@ lock: ## Lock the dependencies anew (needs uv)
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays backtests sbom.json *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
+	rm -rf target logs data replays backtests sbom.json *.lake *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
