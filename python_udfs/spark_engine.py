@@ -59,10 +59,12 @@ class Plugin(BasePlugin):
         self._connection = conn
 
     def store(self, target_config: Any) -> None:
-        """Run a model; leave in the request what to do with what came out.
+        """Plan or run a model, as ``action`` of the request says; leave in it what to do next.
 
-        ``query`` gives its rows, ``statements`` note the files of a relation of the lake, ``said``
-        is what to tell.
+        A plan leaves ``exports``, statements that write what the tasks read besides the lake: for
+        the transaction of the model, which alone sees what its hooks have deleted. A run leaves
+        ``query``, which gives the rows, ``statements``, which note the files of a relation of the
+        lake, and ``said``, what to tell.
 
         Raises
         ------
@@ -70,13 +72,21 @@ class Plugin(BasePlugin):
             If Spark cannot be reached, or a worker fails.
         """
         request = target_config.config
+        if request["action"] == "plan":
+            cursor = self._connection.cursor()
+            try:
+                lake = Lake(cursor, request, self._folder)
+                request["exports"] = []
+                request["plan"] = lake, list(self._tasks(cursor, lake, request))
+            finally:
+                cursor.close()
+        else:
+            self._run(request)
+
+    def _run(self, request: dict[str, Any]) -> None:
+        """Run what was planned."""
         started = time.monotonic()
-        cursor = self._connection.cursor()
-        try:
-            lake = Lake(cursor, request, self._folder)
-            tasks = list(self._tasks(cursor, lake, request))
-        finally:
-            cursor.close()
+        lake, tasks = request["plan"]
         done = self._cluster.run(request["name"], tasks) if tasks else []
         if request["partition_by"]:
             request["statements"], request["query"] = lake.replaced(tasks, done)
@@ -95,7 +105,7 @@ class Plugin(BasePlugin):
         """Give the shares of a model."""
         folder = lake.new_folder()
         inputs = Inputs(cursor, request, set(lake.files))
-        small = inputs.exported(folder / "inputs")
+        small = inputs.exported(folder / "inputs", request["exports"])
         large = {name: lake.files[name] for name in inputs.tables if name in lake.files}
         for number, share in enumerate(self._shared(large, lake, request)):
             target = folder / f"part-{number:05d}"
@@ -340,15 +350,15 @@ class Inputs:
                 self._look(text.split(" AS ", 1)[1], seen)
                 self.views.append(text)
 
-    def exported(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """Write the tables that are not in the lake as Parquet, for the tasks."""
+    def exported(self, folder: Path, statements: list[str]) -> dict[str, dict[str, Any]]:
+        """Say how to write the tables that are not in the lake as Parquet, and give the files."""
         folder.mkdir(parents=True)
         found = {}
         for name in self.tables:
             if name not in self._lake:
                 path = folder / f"{name.replace(chr(34), '')}.parquet"
                 query, types = as_parquet(self._cursor, f"select * from {name}")
-                self._cursor.execute(f"copy ({query}) to {literal(path)} (format parquet)")
+                statements.append(f"copy ({query}) to {literal(path)} (format parquet)")
                 found[name] = {"files": [str(path)], "types": types}
         return found
 

@@ -53,6 +53,7 @@
         {% do schemas.append(ml_monitoring.generate_schema_name(access, none) | trim) %}
     {% endfor %}
     {% set request = {
+        'action': 'plan',
         'name': model.name,
         'relation': '"' ~ model.schema ~ '"."' ~ model.alias ~ '"',
         'sql': compiled_code,
@@ -66,6 +67,11 @@
         'partition_by': share.get('lake', []),
         'landing': ml_monitoring.landing_of(share.input, is_anew) if share.input else {},
     } %}
+    {% do adapter.store_relation('spark_engine', none, [], none, none, request) %}
+    {% for statement in request.exports %}
+        {% do run_query(statement) %}
+    {% endfor %}
+    {% do request.update({'action': 'run'}) %}
     {% do adapter.store_relation('spark_engine', none, [], none, none, request) %}
     {% do log(request.said, info=true) %}
     {{ return(request) }}
