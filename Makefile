@@ -14,7 +14,7 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-python test-integration test-report test-schedules test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock audit sbom
+.PHONY: help demo test test-python test-integration test-report test-schedules test-spark test-deep build report replay stream summary notify rca export backtest bench simulate mutate lint format docs clean lock audit sbom
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -69,7 +69,7 @@ backtest: $(VENV)/.installed ## Rules on all history: make backtest RULES=my_rul
 		$${INCIDENTS:+--incidents="$$INCIDENTS"} $${FROM:+--from="$$FROM"} $${TO:+--to="$$TO"} \
 		$${JSON:+--json="$$JSON"} $${CSV:+--csv="$$CSV"} $$OPTIONS
 
-test: lint test-python test-integration test-report test-schedules ## Everything that CI runs
+test: lint test-python test-integration test-report test-schedules test-spark ## Everything that CI runs
 
 # Starting dbt takes one core: two files of tests at a time.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
@@ -95,6 +95,15 @@ $(SCHEDULING)/.installed: tests/scheduling/requirements.txt
 
 test-schedules: $(VENV)/.installed $(SCHEDULING)/.installed ## Load docs/examples/scheduling in Airflow, Dagster
 	$(SCHEDULING)/bin/pytest --confcutdir tests/scheduling tests/scheduling
+
+# Spark is a gigabyte that one machine does without. It runs on Java 17 or later.
+$(VENV)/.spark-installed: $(VENV)/.installed requirements-spark.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements-spark.txt
+	@touch $@
+
+test-spark: $(VENV)/.spark-installed ## The target spark on a cluster of this machine, against one machine
+	@command -v java >/dev/null || { echo 'Spark needs Java: apt-get install default-jre-headless'; exit 2; }
+	$(BIN)/pytest tests/spark
 
 test-deep: $(VENV)/.installed ## Many more schedules and kills: make test-deep SCHEDULES=40 KILLS=100
 	$(BIN)/pytest -s tests/integration/test_schedules.py tests/integration/test_crashes.py \
@@ -134,9 +143,10 @@ lock: ## Lock the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra demo -c requirements.txt $(LOCK) -o requirements-demo.txt
 	uv pip compile pyproject.toml --extra dev -c requirements.txt $(LOCK) -o requirements-dev.txt
 	uv pip compile tests/scheduling/requirements.in -c requirements-dev.txt $(LOCK) -o tests/scheduling/requirements.txt
+	uv pip compile pyproject.toml --extra spark -c requirements-dev.txt $(LOCK) -o requirements-spark.txt
 	echo mutmut | uv pip compile - -c requirements-dev.txt $(LOCK) -o mutations/requirements.txt
 
 LOCK := --python-version 3.11 --universal --generate-hashes --no-strip-extras --no-header --no-annotate --quiet
 
 clean: ## Remove what was built, data and databases included
-	rm -rf target logs data replays backtests sbom.json *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*
+	rm -rf target logs data replays backtests sbom.json *.lake *.duckdb *.duckdb.* .*.duckdb .*.duckdb.* *_notifications.sqlite*

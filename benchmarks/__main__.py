@@ -6,7 +6,7 @@ import sys
 
 from benchmarks.measure import arguments_of, machine, run_process, table
 
-PARTS = ["cold_build", "profile", "further_day", "raw_sql", "peers", "report"]
+PARTS = ["cold_build", "profile", "further_day", "raw_sql", "peers", "report", "spark"]
 #: Evidently needs some 2 GiB of memory for each million of events.
 MOST_EVENTS_OF_PEERS = 1_000_000
 

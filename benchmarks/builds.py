@@ -100,6 +100,7 @@ def run_dbt(
     landing: Path,
     as_of: str = AS_OF,
     more_vars: dict[str, Any] | None = None,
+    **environment: str,
 ) -> Measured:
     """Run a dbt command on a prepared database; target and logs go beside it."""
     config = (
@@ -117,7 +118,8 @@ def run_dbt(
     process = run_process(
         [DBT, "--quiet", *command, "--vars", json.dumps(config), *paths],
         # Not among the vars: dbt parses all anew when these change, which a schedule never does.
-        environment={"ML_MONITORING_PATH": str(database), "ML_MONITORING_AS_OF": as_of},
+        environment={"ML_MONITORING_PATH": str(database), "ML_MONITORING_AS_OF": as_of}
+        | environment,
     )
     if process.exit_code:
         raise BenchmarkError(

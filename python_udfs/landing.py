@@ -34,7 +34,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from dbt.adapters.duckdb.plugins import BasePlugin
+
+try:
+    from dbt.adapters.duckdb.plugins import BasePlugin
+except ImportError:  # a worker of Spark reads files without dbt
+    BasePlugin = object
 
 BLOCK_BYTES = 4 << 20
 #: A longer line is not kept in memory: its beginning is, and is rejected as no JSON.
@@ -818,6 +822,32 @@ class Plugin(BasePlugin):
         shape = self._shapes[name]
         for path, file_path in plan.parquet:
             yield from parquet_batches(path, file_path, shape, False, plan.root(file_path))
+
+
+def stream_of(
+    form: str, *, input: str, folder: str, file_paths: list[str], monitored_models: list[Any]
+) -> Stream:
+    """Give the stream of some landing files, for a worker that has no dbt.
+
+    Parameters
+    ----------
+    form : str
+        ``lines`` or ``rows``.
+    input : str
+        ``inference_events`` or ``labels``.
+    folder : str
+        The landing folder.
+    file_paths : list of str
+        Relative to it.
+    monitored_models : list of dict
+        The var of that name.
+    """
+    plugin = object.__new__(Plugin)
+    plugin.initialize({})
+    source = {"input": input, "form": form, "monitored_models": monitored_models}
+    stream = plugin.load(source)
+    plugin._plan(input, folder, file_paths)
+    return stream
 
 
 def event_shape(monitored_models: list[dict[str, Any]]) -> Shape:

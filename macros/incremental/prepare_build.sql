@@ -18,6 +18,7 @@
     {% if execute and flags.WHICH in ['build', 'run', 'retry'] %}
         {% do ml_monitoring.refuse_ambiguous_name() %}
         {% do ml_monitoring.refuse_namesakes() %}
+        {% do ml_monitoring.prepare_lake() %}
         {% do ml_monitoring.check_publishing() %}
         {% do ml_monitoring.refuse_to_go_back() %}
         {% do ml_monitoring.refuse_to_lose_history() %}

@@ -53,6 +53,10 @@ select
     null::date as event_date,
     null::varchar as label_file_path
 from requests
+{% if is_on_spark() %}
+-- There every label is matched anew.
+where false
+{% endif %}
 {% endif %}
 {% if unsettled %}
 union

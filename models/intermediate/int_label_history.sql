@@ -2,7 +2,7 @@
 -- there is none. Every version of a label is kept with the time for which it was the newest, so
 -- that what was known at a moment T is: labeled_at <= T < known_until.
 {{ config(
-    materialized='incremental',
+    materialized=of_event_size('incremental'),
     incremental_strategy='append',
     pre_hook="{% if is_incremental() %}
         delete from {{ this }}

@@ -1,5 +1,6 @@
 -- Grain: one prediction of the dates that int_feature_days has to count in this run: in which bin
 -- each feature of its model is, by the position of the feature.
+{{ config(materialized=of_event_size('table')) }}
 {% set cells = as_left_by_last_build('int_prediction_cells') %}
 {% set dates_to_count = 'select event_date from ' ~ cells if cells %}
 
@@ -31,7 +32,8 @@ select
     binned.bin_{{ position }},
     {% endfor %}
     binned.request_hash,
-    cells.cell_number
+    cells.cell_number,
+    binned.event_date
 from binned
 inner join {{ ref('int_prediction_cells') }} as cells
     using (event_date, model_name, model_version, role, slices)

@@ -3,7 +3,7 @@
 -- have scored, with the midnights from which a label counts as known and as replaced by a newer
 -- one.
 {{ config(
-    materialized='incremental',
+    materialized=of_event_size('incremental'),
     incremental_strategy='append',
     meta={
         'settings': ['calibration_bins'],

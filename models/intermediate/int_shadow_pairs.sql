@@ -2,7 +2,7 @@
 -- have reached a shadow version and did not, and a shadow event that no live version had. Paired
 -- and live events are of the date of the live one.
 {{ config(
-    materialized='incremental',
+    materialized=of_event_size('incremental'),
     incremental_strategy='append',
     meta={'retention': {
         'kind': 'days', 'key': 'rows.event_date', 'raw_key': '(rows.event_date - 1)'

@@ -2,7 +2,7 @@
 -- Every line is here, typed and judged by itself. Duplicates, and lines from the future, are
 -- told apart later, since they depend on other lines and on the time of the build.
 {{ config(
-    materialized='incremental',
+    materialized=of_event_size('incremental'),
     incremental_strategy='append',
     pre_hook=["{{ forget_changed_files('inference_events') }}",
               "{{ plan_landing('inference_events') }}"],

@@ -1,6 +1,6 @@
 -- Grain: one line of a label file; line 0 is the reader's report of the file.
 {{ config(
-    materialized='incremental',
+    materialized=of_event_size('incremental'),
     incremental_strategy='append',
     pre_hook=["{{ forget_changed_files('labels') }}", "{{ plan_landing('labels') }}"],
 ) }}
