@@ -145,8 +145,11 @@ select
     outcomes.true_negative_count,
     outcomes.false_negative_count,
     outcomes.scored_count,
-    outcomes.absolute_error_sum,
-    outcomes.squared_error_sum,
+    -- What a double cannot hold counts neither here nor there.
+    case when isfinite(outcomes.squared_error_sum) then outcomes.absolute_error_sum end
+        as absolute_error_sum,
+    case when isfinite(outcomes.squared_error_sum) then outcomes.squared_error_sum end
+        as squared_error_sum,
     predictions.event_date,
     stale_dates.revision
 from predictions

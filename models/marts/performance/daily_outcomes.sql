@@ -31,7 +31,11 @@ select
     coverage.scored_count,
     coverage.absolute_error_sum,
     coverage.squared_error_sum,
-    case when {{ is_still_growing() }} then 'immature' else 'ok' end as data_status
+    case
+        when {{ is_still_growing() }} then 'immature'
+        when coverage.scored_count > 0 and coverage.squared_error_sum is null then 'not_estimable'
+        else 'ok'
+    end as data_status
 from coverage
 cross join {{ ref('int_as_of') }} as clock
 inner join {{ ref('int_monitored_models') }} as models
