@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from arrow_tables import DAY_WINDOW_FIELDS
+from sql_text import quoted
 
 CUSTOM = pa.schema(
     [
@@ -222,11 +223,6 @@ def rows_query(definition: dict[str, Any], ends: dict[date, int], size: int) -> 
         where event_date {dates} and list_contains({texts(definition["models"])}, model_name)
         order by {", ".join(order)}
     """
-
-
-def quoted(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def texts(values: list[str]) -> str:

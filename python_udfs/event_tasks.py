@@ -16,6 +16,8 @@ from typing import Any
 
 import duckdb
 
+from sql_text import literal, quoted
+
 #: The column by which requests are spread over files; no relation shows it.
 BUCKET = "lake_bucket"
 #: Types that Parquet does not have.
@@ -43,6 +45,8 @@ class Task:
     landing : dict
         ``input``, ``folder``, ``file_paths``, ``monitored_models`` where it reads landing files,
         and ``sources``, the qualified names of their two forms.
+    holds : list of str
+        The landing files whose lines the result will have.
     where : str
         Which rows of the result are of this share.
     target : str
@@ -62,6 +66,7 @@ class Task:
     views: list[str]
     target: str
     landing: dict[str, Any] = field(default_factory=dict)
+    holds: list[str] = field(default_factory=list)
     where: str = "true"
     partition_by: list[str] = field(default_factory=list)
     buckets: int = 1
@@ -180,13 +185,3 @@ def query_of(files: Iterable[str], types: dict[str, str]) -> str:
     if casts:
         source = f"(select * replace ({casts}) from {source})"
     return f"select columns(lambda name: name <> '{BUCKET}') from {source}"
-
-
-def quoted(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: Any) -> str:
-    """Quote a text for SQL."""
-    return "'" + str(value).replace("'", "''") + "'"

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import duckdb
 
+from built_database import open_to_read
+from sql_text import quoted
+
 
 class ExportError(Exception):
     """Why there is nothing to export, and what to do about it."""
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        with open_database(options.database) as connection:
+        with open_to_read(options.database, ExportError) as connection:
             counts = export(connection, options.schema, options.folder, options.tables)
     except ExportError as error:
         print(error, file=sys.stderr)
@@ -47,32 +50,6 @@ def default_database(environment: os._Environ | dict[str, str]) -> Path:
     database = Path(environment.get("ML_MONITORING_PATH") or "warehouse.duckdb")
     published = environment.get("ML_MONITORING_PUBLISHED_PATH")
     return Path(published or database.with_name(f"{database.stem}_published.duckdb"))
-
-
-def open_database(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a database to read.
-
-    Raises
-    ------
-    ExportError
-        If there is none, or it cannot be opened.
-    """
-    if not path.is_file():
-        raise ExportError(
-            f"There is no database at {path}. Build one first (`make build`, or `make demo`),"
-            " or name another with DATABASE=..."
-        )
-    try:
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise ExportError(
-            f"{path} cannot be opened ({reason}). While a build writes to it, nobody else can"
-            " read it: name the published file, which is always free:"
-            " DATABASE=warehouse_published.duckdb"
-        ) from error
-    connection.execute("set timezone = 'UTC'")
-    return connection
 
 
 def export(
@@ -142,11 +119,6 @@ def export(
     except (OSError, duckdb.IOException) as error:
         raise ExportError(f"{folder} cannot be written to: {error}") from error
     return counts
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 if __name__ == "__main__":

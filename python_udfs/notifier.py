@@ -35,6 +35,7 @@ from notification_texts import (
     compose,
 )
 from notifications import CHANNELS, RETRAINING, Memory, Plan, plan
+from sql_text import quoted
 
 DELIVERED, UNDELIVERED, NOT_STARTED = 0, 1, 2
 #: Waits between attempts double from the first to the last.
@@ -261,11 +262,6 @@ def read_as_of(connection: duckdb.DuckDBPyConnection, schema: str) -> datetime:
     if as_of is None:
         raise NotifierError("The alerts are of no known moment. Build first (make build).")
     return as_of
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def deliver(

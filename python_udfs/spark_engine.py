@@ -27,7 +27,8 @@ import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from event_tasks import Task, as_parquet, literal, query_of, quoted
+from event_tasks import Task, as_parquet, query_of
+from sql_text import literal, quoted
 
 #: What ``lake_files`` and ``lake_parts`` hold, which the macro prepare_lake makes. A part is what
 #: one task has written.
@@ -36,7 +37,6 @@ LAKE_PARTS = ("relation", "part", "file_path")
 #: A schema that only tasks have.
 LAKE = "of the lake"
 FORGOTTEN = f'"{LAKE}"."forgotten"'
-SETTINGS = {"TimeZone": "UTC", "perfect_ht_threshold": "24"}
 
 
 class Plugin(BasePlugin):
@@ -48,8 +48,10 @@ class Plugin(BasePlugin):
         self._folder = Path(plugin_config.get("lake") or default).resolve()
         self._shares = int(plugin_config.get("shares") or 8)
         self._buckets = int(plugin_config.get("buckets") or 4)
-        memory = plugin_config.get("worker_memory")
-        self._settings = SETTINGS | ({"memory_limit": memory} if memory else {})
+        # A worker's DuckDB is set as the driver's, but for its memory.
+        self._settings = {name: str(value) for name, value in (self.creds.settings or {}).items()}
+        if plugin_config.get("worker_memory"):
+            self._settings["memory_limit"] = plugin_config["worker_memory"]
         self._cluster = Cluster(
             self._folder, plugin_config.get("remote"), plugin_config.get("master") or "local[2]"
         )
@@ -117,6 +119,7 @@ class Plugin(BasePlugin):
                 tables=small | share.get("tables", {}),
                 views=inputs.views,
                 landing=share.get("landing", {}),
+                holds=share.get("holds", []),
                 where=share.get("where", "true"),
                 target=str(target if request["partition_by"] else target.with_suffix(".parquet")),
                 partition_by=request["partition_by"],
@@ -134,18 +137,18 @@ class Plugin(BasePlugin):
         elif share_by == "landing_files":
             landing = request["landing"]
             for group in grouped(landing["file_paths"], self._shares):
-                yield {"landing": landing | {"file_paths": group, "forgotten": []}}
-            yield from lake.remaining(landing["forgotten"])
+                yield {"landing": landing | {"file_paths": group}, "holds": group}
+            yield from lake.without(request["forgotten"])
         else:
             keys = sorted(
                 {file["keys"].get(share_by) for files in large.values() for file in files} - {None}
             )
             if request["dates"] is not None:
-                keys = [key for key in keys if key in set(request["dates"])]
-            groups = (
-                grouped(keys, self._shares) if share_by == "event_date" else [[k] for k in keys]
-            )
-            for group in groups:
+                wanted = set(request["dates"])
+                keys = [key for key in keys if key in wanted]
+            # Dates are many, and a share takes several.
+            count = self._shares if share_by == "event_date" else len(keys)
+            for group in grouped(keys, count):
                 tables = {
                     name: lake.table(name, [f for f in files if f["keys"].get(share_by) in group])
                     for name, files in large.items()
@@ -192,12 +195,17 @@ class Lake:
         for part, file_path in rows:
             self._landed.setdefault(part, set()).add(file_path)
         self._own = [] if request["is_anew"] else self.files.get(self._relation, [])
-        self._rewritten: dict[str, set[str]] = {}
+        # The parts that stay; all is made anew unless `without` says otherwise.
+        self._kept: set[str] = set()
 
     def new_folder(self) -> Path:
         """Make a folder for what a model writes; what no build has noted goes."""
         parent = self._folder / self._request["name"]
-        noted = {Path(file["path"]).relative_to(self._folder).parts[1] for file in self._own}
+        # Also where all is made anew: until then the view is of the files of before.
+        noted = {
+            Path(file["path"]).relative_to(self._folder).parts[1]
+            for file in self.files.get(self._relation, [])
+        }
         if parent.exists():
             for folder in parent.iterdir():
                 if folder.name not in noted:
@@ -211,29 +219,36 @@ class Lake:
         types = self.files[name][0]["types"]
         return {"files": [file["path"] for file in files] or [self._empty(name)], "types": types}
 
-    def remaining(self, forgotten: list[str]) -> Iterator[dict[str, Any]]:
-        """Give a share for each part with lines of landing files that changed or are gone."""
+    def without(self, forgotten: list[str]) -> Iterator[dict[str, Any]]:
+        """Give a share for each part with lines of landing files that changed or are gone.
+
+        All other parts stay as they are.
+        """
         lost = set(forgotten)
-        hit = [part for part, found in sorted(self._landed.items()) if found & lost]
-        if not self._own or not hit:
+        hit = {part for part in self._kept_before() if self._landed.get(part, set()) & lost}
+        self._kept = self._kept_before() - hit
+        if not hit:
             return
         path = self._new / "forgotten.parquet"
         with duckdb.connect() as connection:
             connection.execute(
-                f"copy (select unnest($paths) as file_path) to '{path}' (format parquet)",
+                f"copy (select unnest($paths) as file_path) to {literal(path)} (format parquet)",
                 {"paths": sorted(lost)},
             )
-        for part in hit:
+        for part in sorted(hit):
             own = [file for file in self._own if file["part"] == part]
-            self._rewritten[part] = self._landed[part] - lost
             yield {
                 "sql": f"select * from {self._relation} where file_path not in (from {FORGOTTEN})",
                 "tables": {
                     self._relation: self.table(self._relation, own),
                     FORGOTTEN: {"files": [str(path)], "types": {}},
                 },
-                "part": part,
+                "holds": sorted(self._landed[part] - lost),
             }
+
+    def _kept_before(self) -> set[str]:
+        """Give the parts that the last build left."""
+        return {file["part"] for file in self._own}
 
     def replaced(self, tasks: list[Task], done: list[dict[str, Any]]) -> tuple[list[str], str]:
         """Say how to note what has been written, and give the query of all rows.
@@ -244,20 +259,12 @@ class Lake:
             For the transaction in which the view is made.
         query : str
         """
-        number_of = {task.number: task for task in tasks}
-        is_kept = self._request["share_by"] == "landing_files"
-        kept = [file for file in self._own if is_kept and file["part"] not in self._rewritten]
-        parts = {part: found for part, found in self._landed.items() if part in
-                 {file["part"] for file in kept}}  # fmt: skip
-        rewritten = iter(sorted(self._rewritten))
+        kept = [file for file in self._own if file["part"] in self._kept]
+        parts = {part: self._landed.get(part, set()) for part in self._kept}
         made = []
-        for result in sorted(done, key=lambda result: result["number"]):
-            part = f"{self._new.name}-{result['number']:05d}"
-            landing = number_of[result["number"]].landing
-            parts[part] = (
-                set(landing["file_paths"]) if landing
-                else self._rewritten[next(rewritten)] if is_kept else set()
-            )  # fmt: skip
+        for task, result in zip(tasks, done, strict=True):
+            part = f"{self._new.name}-{task.number:05d}"
+            parts[part] = set(task.holds)
             made += [
                 {"path": file.pop("path"), "part": part, "keys": file, "types": result["types"]}
                 for file in result["files"]
@@ -399,7 +406,7 @@ class Cluster:
         except Exception as error:
             raise DbtRuntimeError(f"A worker failed at {name}: {reason_of(error)}") from error
         shutil.rmtree(plan)
-        return [json.loads(row["result"]) for row in rows]
+        return sorted((json.loads(row["result"]) for row in rows), key=lambda done: done["number"])
 
     def _session(self) -> Any:
         """Connect to Spark, once."""
@@ -446,7 +453,7 @@ class Cluster:
         archive.parent.mkdir(parents=True, exist_ok=True)
         here = Path(__file__).parent
         with zipfile.ZipFile(archive, "w") as file:
-            for name in ("event_tasks.py", "landing.py"):
+            for name in ("event_tasks.py", "landing.py", "sql_text.py"):
                 file.write(here / name, name)
         if self._remote:
             spark.addArtifacts(str(archive), pyfile=True)

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
+from built_database import open_to_read
 from rca import RcaError
 from root_cause_tables import RELATIONS, contributions
+from sql_text import quoted
 
 Row = dict[str, Any]
 
@@ -33,20 +33,8 @@ class Database:
 
     def __init__(self, path: Path, schema: str = "ml_monitoring"):
         self.path, self.schema = path, schema
-        if not path.is_file():
-            raise RcaError(
-                f"There is no database at {path}. Build one first (`make build`, or `make demo`),"
-                " or name another with DATABASE=..."
-            )
-        try:
-            self.connection = duckdb.connect(str(path), read_only=True)
-            self.connection.sql("set timezone = 'UTC'")
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise RcaError(
-                f"{path} cannot be opened ({reason}). While a build writes to it, nobody else can"
-                " read it: wait until it is done."
-            ) from error
+        # It reads internal tables, which the published copy does not have.
+        self.connection = open_to_read(path, RcaError, cure="wait until it is done.")
         self.need("root_cause_suspects")
 
     def need(self, table: str) -> None:
@@ -71,11 +59,6 @@ class Database:
     def relation(self, table: str) -> Any:
         """Give an internal table as a relation."""
         return self.connection.sql(f"from {quoted(self.schema + '_internal')}.{quoted(table)}")
-
-
-def quoted(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass

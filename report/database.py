@@ -8,7 +8,9 @@ from typing import Any
 
 import duckdb
 
+from built_database import open_to_read
 from report import ReportError
+from sql_text import quoted
 
 Row = dict[str, Any]
 
@@ -30,21 +32,7 @@ class Database:
 
     def __init__(self, path: Path, schema: str = "ml_monitoring"):
         self.path, self.schema = path, schema
-        if not path.is_file():
-            raise ReportError(
-                f"There is no database at {path}. Build one first (`make build`, or `make demo`),"
-                " or name another with DATABASE=..."
-            )
-        try:
-            self.connection = duckdb.connect(str(path), read_only=True)
-            self.connection.sql("set timezone = 'UTC'")
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise ReportError(
-                f"{path} cannot be opened ({reason}). While a build writes to it, nobody else can"
-                " read it: wait until it is done, or name the published copy, which is always"
-                " free: DATABASE=warehouse_published.duckdb"
-            ) from error
+        self.connection = open_to_read(path, ReportError)
 
     def rows(self, query: str, **parameters: Any) -> list[Row]:
         """Give the rows of a query; ``{public}`` in it is the schema.
@@ -54,7 +42,7 @@ class Database:
         ReportError
             If a table or column is missing.
         """
-        query = query.replace("{public}", '"' + self.schema.replace('"', '""') + '"')
+        query = query.replace("{public}", quoted(self.schema))
         try:
             found = self.connection.sql(query, params=parameters or None)
         except (duckdb.CatalogException, duckdb.BinderException) as error:

@@ -52,6 +52,7 @@
     {% for access in ['public', 'internal', 'restricted'] %}
         {% do schemas.append(ml_monitoring.generate_schema_name(access, none) | trim) %}
     {% endfor %}
+    {% set landing = ml_monitoring.landing_of(share.input, is_anew) if share.input else {} %}
     {% set request = {
         'action': 'plan',
         'name': model.name,
@@ -65,7 +66,8 @@
         'where': share.get('where', ''),
         'dates': ml_monitoring.dates_to_share(share),
         'partition_by': share.get('lake', []),
-        'landing': ml_monitoring.landing_of(share.input, is_anew) if share.input else {},
+        'landing': landing,
+        'forgotten': landing.pop('forgotten', []),
     } %}
     {% do adapter.store_relation('spark_engine', none, [], none, none, request) %}
     {% for statement in request.exports %}
@@ -118,7 +120,8 @@
 {% endmacro %}
 
 
-{# A view of files that workers have written. Which they are is noted in the same transaction: a
+{# A view of files that workers have written, in place of a table; its hooks are of the table and are
+   left out. Which they are is noted in the same transaction: a
    build that is killed leaves the files of before, and others that the next one removes. #}
 {% materialization lake, adapter='duckdb' %}
     {% set relation = this.incorporate(type='view') %}

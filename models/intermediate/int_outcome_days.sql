@@ -62,8 +62,7 @@ labels as (
             as judged_count,
         case when score_bin is null then 0 else labeled_count end as scored_count,
         null::double as absolute_error_sum,
-        -- The macro fixed_sum counts in these.
-        squared_error_sum / 1073741824 as squared_error_sum
+        squared_error_sum / {{ fixed_unit() }} as squared_error_sum
     from {{ ref('int_labelled_days') }}
     where {{ is_stale('event_date', ref('int_label_dates'), 'event_date') }}
     union all by name

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_tasks import BUCKET, Task, as_parquet, literal, query_of, quoted, run_task
+from event_tasks import BUCKET, Task, as_parquet, query_of, run_task
 from spark_engine import LAKE, Inputs, Lake, grouped, reason_of
+from sql_text import literal, quoted
 
 RELATION = '"raw"."events"'
 DAYS = [date(2024, 1, 1) + timedelta(days=n) for n in range(4)]
@@ -181,7 +182,8 @@ def write(folder: Path, shares: list[dict]) -> tuple[list[Task], list[dict]]:
         task = Task(
             number=number, sql=share.get("sql", ""), database="d", schemas=["raw", LAKE],
             views=[], target=str(target), tables=share.get("tables", {}),
-            landing=share.get("landing", {}), partition_by=["event_date"],
+            landing=share.get("landing", {}), holds=share.get("holds", []),
+            partition_by=["event_date"],
         )  # fmt: skip
         if share.get("landing"):
             names = share["landing"]["file_paths"]
@@ -207,8 +209,8 @@ def build(database, folder: Path, changed: list[str], forgotten: list[str], is_a
     """One build of a staging model; gives the query of its view."""
     lake = lake_of(database, folder, is_anew)
     target = lake.new_folder()
-    shares = [{"landing": {"file_paths": group}} for group in grouped(changed, 2)]
-    shares += list(lake.remaining(forgotten))
+    shares = [{"landing": {"file_paths": group}, "holds": group} for group in grouped(changed, 2)]
+    shares += list(lake.without(forgotten))
     statements, query = lake.replaced(*write(target, shares))
     for statement in statements:
         database.execute(statement)
@@ -245,6 +247,13 @@ def test_a_build_that_noted_nothing_leaves_the_one_before(database, tmp_path):
     assert held(database, query) == ["a", "b"]
     query = build(database, tmp_path, ["c"], [])
     assert held(database, query) == ["a", "b", "c"] and not lost.exists()
+
+
+def test_a_killed_full_refresh_leaves_the_files_of_before(database, tmp_path):
+    query = build(database, tmp_path, ["a", "b"], [])
+    lake_of(database, tmp_path, is_anew=True).new_folder()
+    # Killed here: the view still is of these files.
+    assert held(database, query) == ["a", "b"]
 
 
 def test_inputs_are_what_a_query_names_and_what_its_views_need():

@@ -16,7 +16,6 @@ from tests.integration.warehouse import event as event_of
 from tests.integration.warehouse import label as label_of
 
 START = datetime(2024, 1, 1)
-#: In a schema of tables of each database: their rows, and the sum of the hashes of each column.
 SCHEMA = "ml_monitoring"
 
 

@@ -94,9 +94,9 @@ select
     bounded.disagreement_count,
     bounded.disagreement_rate,
     bounded.disagreement_rate_lower,
-    bounded.distance_sum::double / 1073741824 / nullif(bounded.distance_count, 0)
+    bounded.distance_sum::double / {{ fixed_unit() }} / nullif(bounded.distance_count, 0)
         as mean_absolute_difference,
-    bounded.difference_sum::double / 1073741824 / nullif(bounded.distance_count, 0)
+    bounded.difference_sum::double / {{ fixed_unit() }} / nullif(bounded.distance_count, 0)
         as mean_difference,
     bounded.labeled_disagreement_count,
     bounded.shadow_right_count,
