@@ -39,7 +39,8 @@ const report = (() => {
             textStyle: { color: ink(), fontFamily: font },
             aria: { enabled: false },
             grid: { left: 56, right: 16, top: 36, bottom: 32 },
-            legend: { type: "scroll", textStyle: { color: ink(), fontFamily: font }, itemGap: 16, top: 0 },
+            // Beside the unit of the axis, which stands at the left end.
+            legend: { type: "scroll", textStyle: { color: ink(), fontFamily: font }, itemGap: 16, top: 0, left: 112, right: 8 },
             tooltip: { trigger: "axis", confine: true, formatter: option.tip },
             // A function is asked anew when the theme changes.
             ...(typeof option.chart === "function" ? option.chart() : option.chart),
