@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -412,6 +413,8 @@ class Cluster:
         """Connect to Spark, once."""
         if self._spark is not None:
             return self._spark
+        # No task has anything to do with pandas.
+        warnings.filterwarnings("ignore", message=".*pandas >= 3", category=FutureWarning)
         try:
             from pyspark.sql import SparkSession
         except ImportError as error:

@@ -7,10 +7,15 @@ import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 import pytest
+from pyspark.sql import SparkSession
 
+from built_database import open_to_read
+from exporting import export
+from sql_text import literal
 from tests.integration.warehouse import DEPLOYMENT, MODEL, PROJECT, RULE, TARGET, Warehouse
 from tests.integration.warehouse import event as event_of
 from tests.integration.warehouse import label as label_of
@@ -203,6 +208,30 @@ def test_late_files_changed_files_and_killed_builds(tmp_path, remote):
     pair.build(START + timedelta(days=14))
     # And once more, with nothing new.
     pair.build(START + timedelta(days=14, hours=1))
+    # Spark notes where it is in the environment, which later tests give to their builds.
+    with mock.patch.dict(os.environ):
+        check_tables_of_spark(pair.there.database, tmp_path / "export", remote)
+
+
+def check_tables_of_spark(database: Path, folder: Path, remote: str) -> None:
+    """Exported, the public tables can be tables of Spark, with the same rows."""
+    with open_to_read(database, AssertionError) as connection:
+        counts = export(connection, SCHEMA, folder)
+    assert len(counts) > 40 and sum(map(bool, counts.values())) > 30
+    spark = SparkSession.builder.remote(remote).getOrCreate()
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set timezone = 'UTC'")
+            for name, count in counts.items():
+                path = literal(folder / f"{name}.parquet")
+                spark.sql(f"create table {name} using parquet location {path}")
+                of_spark = spark.table(name).toArrow()
+                assert of_spark.num_rows == count, name
+                connection.register("of_spark", of_spark)
+                other = f"from of_spark except all from read_parquet({path})"
+                assert connection.execute(other).fetchall() == [], name
+    finally:
+        spark.stop()
 
 
 def test_spark_in_one_process(tmp_path):
