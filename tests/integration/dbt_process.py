@@ -74,6 +74,9 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str], output:
     """Do what the console script ``dbt`` does (in the forked process)."""
     from dbt.cli.main import cli
 
+    from tests.integration.parsed import ignore_places
+
+    ignore_places()
     descriptor = output.detach()
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from tests.integration.dbt_process import Build, DbtProcess
+from tests.integration.parsed import lend_parsed
 
 PROJECT = Path(__file__).parents[2]
 
@@ -140,6 +141,7 @@ class Warehouse:
         # By the environment where it is all that changes, so that dbt need not parse all anew.
         if given["as_of"] and "as_of" not in (more_vars or {}):
             environment = {"ML_MONITORING_AS_OF": str(given.pop("as_of"))} | environment
+        lend_parsed(self.folder / "target", given)
         return DbtProcess(
             [
                 "--no-use-colors",
