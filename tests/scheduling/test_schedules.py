@@ -78,6 +78,9 @@ def test_airflow_has_a_task_for_each_model(dags, built_nodes):
 def test_airflow_runs_one_build_for_all(dags, home):
     tasks = dags["ml_monitoring"].tasks
     (producer,) = [task for task in tasks if task.task_id == "dbt_producer_watcher"]
+    watching = [task for task in tasks if hasattr(task, "producer_task_id")]
+    assert len(watching) > 150
+    assert not any(task.deferrable for task in watching)
     command, environment = producer.build_cmd({}, producer.dbt_cmd_flags)
     assert [str(part) for part in command[:2]] == [str(home / ".venv/bin/dbt"), "build"]
     assert "--select" not in command
