@@ -413,7 +413,7 @@ class Cluster:
         """Connect to Spark, once."""
         if self._spark is not None:
             return self._spark
-        # No task has anything to do with pandas.
+        # It warns about pandas, which no task uses.
         warnings.filterwarnings("ignore", message=".*pandas >= 3", category=FutureWarning)
         try:
             from pyspark.sql import SparkSession

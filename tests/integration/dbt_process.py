@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 
+from tests.integration.parsed import ignore_places
+
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["tests.integration.dbt_imports"])
 
@@ -73,8 +75,6 @@ class DbtProcess:
 def run(arguments: list[str], folder: Path, environment: dict[str, str], output: DupFd) -> None:
     """Do what the console script ``dbt`` does (in the forked process)."""
     from dbt.cli.main import cli
-
-    from tests.integration.parsed import ignore_places
 
     ignore_places()
     descriptor = output.detach()
